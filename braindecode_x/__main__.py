@@ -1,0 +1,5 @@
+"""Run the command line with ``python -m braindecode_x``."""
+
+from braindecode_x.cli import main
+
+main()

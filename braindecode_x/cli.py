@@ -1,0 +1,177 @@
+"""The command line: one command a stage, and ``demo`` that calls them in turn."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from jsonargparse import auto_cli
+
+
+def embed(
+    pictures: str,
+    output: Path,
+    model: str = "embedded",
+    pretrained: str | None = None,
+    captions: Path | None = None,
+    split: Literal["train", "validation", "test"] | None = None,
+    device: str = "cpu",
+) -> None:
+    """Embed pictures (and their captions) with a CLIP model.
+
+    Parameters
+    ----------
+    pictures
+        A folder of pictures, or "objects" for the embedded set's 3D renderings.
+    output
+        The file of embeddings to write (.safetensors).
+    model
+        "embedded", a folder in open_clip's local-dir layout, or an open_clip name such as ViT-L-14.
+    pretrained
+        open_clip's tag of the weights, with a model's name.
+    captions
+        CSV with the columns id and caption, for a folder of pictures.
+    split
+        With "objects": only this split.
+    device
+        Where the model runs.
+    """
+    from braindecode_x.clip import ClipEncoder, image_targets, text_targets
+    from braindecode_x.embeddings import Embeddings
+
+    stimuli = open_stimuli(pictures, captions)
+    if split is not None:
+        stimuli = stimuli.subset(split=split)
+    encoder = ClipEncoder(model, pretrained, device)
+    image = image_targets(stimuli, encoder).tensor()
+    text = text_targets(stimuli, encoder).tensor() if all(stimuli.captions) else None
+    index = stimuli.table.reset_index()[["id"]].assign(stimulus=stimuli.ids, set=stimuli.name)
+    Embeddings(index, encoder.space, image, text).save(output)
+    say(f"{len(index)} pictures{' and captions' if text is not None else ''} embedded in [{encoder.space}]: {output}")
+
+
+def reconstruct(
+    embeddings: Path,
+    output: Path,
+    reconstructor: str = "embedded",
+    seed: int = 0,
+    samples: int = 1,
+    batch_size: int = 32,
+    steps: int | None = None,
+    scheduler: str | None = None,
+    guidance_image: float | None = None,
+    guidance_text: float | None = None,
+    noise: float | None = None,
+) -> None:
+    """Turn a file of embeddings into pictures; a run that was cut goes on where it stopped.
+
+    Parameters
+    ----------
+    embeddings
+        A file that "embed" or a decoder wrote.
+    output
+        Folder for the PNG pictures, their manifest and the settings.
+    reconstructor
+        "embedded", or a decoder's folder.
+    seed
+        Noise is keyed by seed, id and sample.
+    samples
+        Pictures of each embedding.
+    batch_size
+        Pictures made at once.
+    steps
+        Denoising steps; default: the decoder's own, chosen on validation pictures (so for the next four).
+    scheduler
+        Name of a diffusers scheduler.
+    guidance_image
+        Weight of the image condition.
+    guidance_text
+        Weight of the text condition; 0 leaves it out.
+    noise
+        Scale of the initial noise.
+    """
+    from braindecode_x.diffusion.reconstruct import reconstruct_file
+
+    chosen = {
+        "steps": steps,
+        "scheduler": scheduler,
+        "guidance_image": guidance_image,
+        "guidance_text": guidance_text,
+        "noise": noise,
+    }
+    sampling = {name: value for name, value in chosen.items() if value is not None}
+    manifest = reconstruct_file(embeddings, output, reconstructor, seed, samples, batch_size, sampling)
+    say(f"{len(manifest)} pictures: {output}")
+
+
+def evaluate(
+    reconstructions: Path,
+    seen: str = "objects",
+    output: Path | None = None,
+    judge: str = "embedded",
+    seed: int = 0,
+) -> None:
+    """Score a folder of reconstructions against the pictures seen, beside baselines.
+
+    Parameters
+    ----------
+    reconstructions
+        A folder that "reconstruct" made.
+    seen
+        The pictures that were seen: "objects", or a folder.
+    output
+        Stem of the table's files (.csv and .parquet are added); default: "metrics" in the folder.
+    judge
+        "embedded", or a judge's folder.
+    seed
+        Of the bootstrap.
+    """
+    from braindecode_x.metrics.evaluate import evaluate_folder
+    from braindecode_x.report import print_table
+
+    output = output or reconstructions / "metrics"
+    print_table(evaluate_folder(reconstructions, open_stimuli(seen, None, every=True), output, judge, seed))
+    say(f"table: {output}.csv and .parquet")
+
+
+def demo(output: Path = Path("runs/demo"), seed: int = 0) -> None:
+    """Decode a real fMRI recording to pictures, and rebuild unseen pictures from their embeddings.
+
+    Parameters
+    ----------
+    output
+        Folder for the page, pictures, metrics and decoded embeddings.
+    seed
+        Of all random numbers.
+    """
+    from braindecode_x.demo import run_demo
+
+    say(f"open this page in a browser: {run_demo(output, seed)}")
+
+
+def open_stimuli(name: str, captions: Path | None = None, every: bool = False):
+    """Open "objects" (its 3D renderings, or every rendering) or a folder of pictures."""
+    from braindecode_x.stimuli import FolderStimuli, ObjectStimuli
+
+    if name != "objects" or Path(name).is_dir():
+        return FolderStimuli(name, captions)
+    return ObjectStimuli() if every else ObjectStimuli().subset(rendering="fluent3d")
+
+
+def say(text: str) -> None:
+    """Print a line for the user."""
+    sys.stdout.write(text + "\n")
+
+
+COMMANDS = {"embed": embed, "reconstruct": reconstruct, "evaluate": evaluate, "demo": demo}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; errors of input end with one clear line and exit status 1."""
+    try:
+        auto_cli(COMMANDS, args=arguments, prog="braindecode-x", as_positional=True)
+    except (ValueError, KeyError, FileNotFoundError, FileExistsError) as error:
+        text = error.args[0] if isinstance(error, KeyError) else str(error)
+        sys.stderr.write(f"braindecode-x: {text}\n")
+        raise SystemExit(1) from error

@@ -1,0 +1,134 @@
+"""Pictures and captions to CLIP embeddings, through open_clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+
+from braindecode_x.clip.spaces import EmbeddingSpace
+from braindecode_x.files import file_hash, unknown_name
+from braindecode_x.resources import asset
+
+EMBEDDED = "embedded"
+_WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+class ClipEncoder:
+    """A CLIP model that turns pictures and captions into unit vectors of one space.
+
+    Parameters
+    ----------
+    model : str or Path
+        ``"embedded"``; a folder with ``open_clip_config.json`` and weights (open_clip's ``local-dir:`` layout); or the
+        name of an open_clip architecture.
+    pretrained : str, optional
+        open_clip's tag of the weights, or a weights file; needed with an architecture's name.
+    device : str or torch.device
+        Where the model runs.
+
+    Attributes
+    ----------
+    space : EmbeddingSpace
+        Pooled, unit norm; the same for pictures and captions.
+
+    Raises
+    ------
+    ValueError
+        Unknown model or tag; the nearest names are offered.
+    FileNotFoundError
+        A folder without configuration or weights, or weights that cannot be fetched. Nothing is ever left at random.
+    """
+
+    def __init__(self, model: str | Path = EMBEDDED, pretrained: str | None = None, device: str | torch.device = "cpu"):
+        folder = asset("clip") if str(model) == EMBEDDED else Path(model)
+        if folder.is_dir():
+            name, weights = f"local-dir:{folder}", f"sha256:{_folder_hash(folder)}"
+        else:
+            name, weights = _known_architecture(str(model), pretrained)
+        self.model = _create(name, None if folder.is_dir() else pretrained).eval().to(device)
+        self.device = torch.device(device)
+        self.transform = image_transform_v2(PreprocessCfg(**self.model.visual.preprocess_cfg), is_train=False)
+        self.tokenizer = open_clip.get_tokenizer(name)
+        self.space = EmbeddingSpace(
+            model=folder.name if folder.is_dir() else str(model),
+            weights=weights,
+            kind="pooled",
+            shape=tuple(self.encode_texts(["a picture"]).shape[1:]),
+            normalisation="unit",
+        )
+
+    @torch.inference_mode()
+    def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:
+        """Embed pictures.
+
+        Parameters
+        ----------
+        images : sequence of PIL.Image.Image
+            RGB.
+
+        Returns
+        -------
+        torch.Tensor
+            (n, d), unit norm, float32 on the CPU.
+        """
+        pixels = torch.stack([self.transform(image) for image in images])
+        return F.normalize(self.model.encode_image(pixels.to(self.device)).float(), dim=-1).cpu()
+
+    @torch.inference_mode()
+    def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        """Embed captions.
+
+        Parameters
+        ----------
+        texts : sequence of str
+
+        Returns
+        -------
+        torch.Tensor
+            (n, d), unit norm, float32 on the CPU.
+        """
+        return F.normalize(self.model.encode_text(self.tokenizer(list(texts)).to(self.device)).float(), dim=-1).cpu()
+
+
+def _folder_hash(folder: Path) -> str:
+    config = folder / "open_clip_config.json"
+    if not config.is_file():
+        raise FileNotFoundError(f"{folder}: no open_clip_config.json; expected an open_clip folder (local-dir: layout)")
+    weights = next((folder / name for name in _WEIGHT_FILES if (folder / name).is_file()), None)
+    if weights is None:
+        raise FileNotFoundError(f"{folder}: no weights; put {' or '.join(_WEIGHT_FILES)} beside open_clip_config.json")
+    return file_hash(config, weights)
+
+
+def _known_architecture(model: str, pretrained: str | None) -> tuple[str, str]:
+    if "/" in model or model.startswith("."):
+        raise FileNotFoundError(f"{model}: no such model folder")
+    names = open_clip.list_models()
+    if model not in names:
+        raise unknown_name("CLIP model", model, [EMBEDDED, *names])
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if pretrained is None:
+        raise ValueError(f"CLIP model {model!r} needs pretrained weights: name one of {', '.join(tags) or 'your files'}")
+    if Path(pretrained).is_file():
+        return model, f"sha256:{file_hash(pretrained)}"
+    if pretrained.lower() not in tags:
+        raise unknown_name(f"weights for {model}", pretrained, tags)
+    return model, pretrained
+
+
+def _create(name: str, pretrained: str | None) -> torch.nn.Module:
+    # open_clip warns and goes on with random weights when it finds none; require_pretrained makes that an error.
+    try:
+        return open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
+    except Exception as error:
+        source = name.removeprefix("local-dir:") if pretrained is None else f"{name} / {pretrained}"
+        raise FileNotFoundError(
+            f"{source}: the weights could not be loaded ({error}). Without a network, fetch the open_clip folder of this "
+            "model elsewhere (open_clip_config.json and open_clip_model.safetensors) and give its path as the model"
+        ) from error

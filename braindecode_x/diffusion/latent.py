@@ -1,0 +1,193 @@
+"""Guided latent diffusion from the parts of a decoder folder; the embedded decoder is one."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from braindecode_x.clip import EmbeddingSpace
+from braindecode_x.diffusion.conditions import Conditions
+from braindecode_x.diffusion.noise import draw, keyed_generators
+from braindecode_x.diffusion.projector import ConditionProjector
+from braindecode_x.diffusion.reconstructor import Reconstructor
+from braindecode_x.files import unknown_name
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a picture is sampled; a decoder's own defaults are in its ``decoder.json``.
+
+    Attributes
+    ----------
+    steps : int
+        Denoising steps.
+    scheduler : str
+        Name of any diffusers scheduler.
+    guidance_image, guidance_text : float
+        Weights of classifier-free guidance: null + image weight (image - null) + text weight (text - null).
+    noise : float
+        Scale of the initial noise; below 1 pictures are closer to the mean of what the conditions allow.
+    strength : float
+        With a low-level picture, the share of the schedule that is run from it; 1 ignores it.
+    """
+
+    steps: int = 20
+    scheduler: str = "DDIMScheduler"
+    guidance_image: float = 2.0
+    guidance_text: float = 0.0
+    noise: float = 1.0
+    strength: float = 0.8
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps: expected at least 1, found {self.steps}")
+        if not 0 < self.strength <= 1:
+            raise ValueError(f"strength: expected a value in (0, 1], found {self.strength}")
+        if self.noise < 0:
+            raise ValueError(f"noise: expected a value of at least 0, found {self.noise}")
+
+
+class LatentReconstructor(Reconstructor):
+    """Latent diffusion in a small U-Net, guided by pooled image and text embeddings.
+
+    Parameters
+    ----------
+    unet : UNet2DConditionModel
+    vae : AutoencoderKL
+        On pixels unshuffled by ``unshuffle``; its config holds ``latents_mean`` and ``latents_std`` per channel.
+    projector : ConditionProjector
+    scheduler_config : dict
+        A diffusers scheduler's config: the noise schedule the U-Net was trained on.
+    space : EmbeddingSpace
+    image_size, unshuffle : int
+    sampling : Sampling
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        projector: ConditionProjector,
+        scheduler_config: dict[str, Any],
+        space: EmbeddingSpace,
+        image_size: int,
+        unshuffle: int,
+        sampling: Sampling,
+    ):
+        self.unet, self.vae, self.projector = unet.eval(), vae.eval(), projector.eval()
+        self.scheduler_config = scheduler_config
+        self.space, self.image_size, self.unshuffle = space, image_size, unshuffle
+        self.sampling = sampling
+        self.device = next(unet.parameters()).device
+        self._mean = torch.tensor(vae.config.latents_mean, device=self.device).view(-1, 1, 1)
+        self._std = torch.tensor(vae.config.latents_std, device=self.device).view(-1, 1, 1)
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, device: str | torch.device = "cpu") -> LatentReconstructor:
+        """Load a decoder folder; see `Reconstructor.from_pretrained`."""
+        folder = Path(folder)
+        for part in ("decoder.json", "scheduler/scheduler_config.json", "unet", "vae", "projector"):
+            if not (folder / part).exists():
+                raise FileNotFoundError(f"{folder}: not a decoder folder, {part} is missing")
+        about = json.loads((folder / "decoder.json").read_text())
+        options = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False, "local_files_only": True}
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", **options)
+        return cls(
+            unet.to(device=device, memory_format=torch.channels_last),
+            AutoencoderKL.from_pretrained(folder / "vae", **options).to(device),
+            ConditionProjector.from_pretrained(folder / "projector", **options).to(device),
+            json.loads((folder / "scheduler" / "scheduler_config.json").read_text()),
+            EmbeddingSpace.from_dict(about["space"]),
+            about["image_size"],
+            about["unshuffle"],
+            Sampling(**about.get("sampling", {})),
+        )
+
+    def with_sampling(self, **changes: Any) -> LatentReconstructor:
+        """Return a reconstructor on the same networks with other settings; see `Sampling` for their names."""
+        known = asdict(self.sampling)
+        for name in changes:
+            if name not in known:
+                raise unknown_name("sampling setting", name, known)
+        other = object.__new__(LatentReconstructor)
+        other.__dict__.update(self.__dict__, sampling=replace(self.sampling, **changes))
+        return other
+
+    @torch.inference_mode()
+    def sample(self, conditions: Conditions, ids: Sequence[str], seed: int, sample: int) -> torch.Tensor:
+        """Make one batch; see `Reconstructor.sample`."""
+        settings = self.sampling
+        scheduler = make_scheduler(settings.scheduler, self.scheduler_config)
+        scheduler.set_timesteps(settings.steps, device=self.device)
+        generators = keyed_generators(seed, ids, sample)
+        shape = (self.unet.config.in_channels, self.unet.config.sample_size, self.unet.config.sample_size)
+        noise = draw(generators, shape).to(self.device)
+        times = scheduler.timesteps
+        if conditions.low_level is None or settings.strength == 1:
+            latents = noise * settings.noise * scheduler.init_noise_sigma
+        else:
+            times = times[len(times) - max(1, round(len(times) * settings.strength)) :]
+            start = self.encode(conditions.low_level)
+            latents = scheduler.add_noise(start, noise * settings.noise, times[:1].expand(len(noise)))
+        extra = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
+        guide = self._guide(conditions)
+        for time in times:
+            output = guide(scheduler.scale_model_input(latents, time), time)
+            latents = scheduler.step(output, time, latents, **extra).prev_sample
+        return self.decode(latents).cpu()
+
+    def _guide(self, conditions: Conditions):
+        """Return a function (latents, time) -> guided network output; conditions are projected once."""
+        settings, n = self.sampling, len(conditions)
+        image = self.projector.standardise(conditions.image.to(self.device).float())
+        with_text = conditions.text is not None and settings.guidance_text != 0
+        text = conditions.text.to(self.device).float() if with_text else torch.zeros_like(image)
+        weights = {"image": settings.guidance_image} | ({"text": settings.guidance_text} if with_text else {})
+        null = 1 - sum(weights.values())
+        kinds = [*weights, *(["null"] if null != 0 else [])]
+        factors = torch.tensor([*weights.values(), null][: len(kinds)], device=self.device).view(-1, 1, 1, 1, 1)
+        shown = torch.tensor([kind == "image" for kind in kinds], device=self.device).repeat_interleave(n)
+        told = torch.tensor([kind == "text" for kind in kinds], device=self.device).repeat_interleave(n)
+        tokens, label = self.projector(image.repeat(len(kinds), 1), text.repeat(len(kinds), 1), shown, told)
+
+        def guided(latents: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            output = self.unet(latents.repeat(len(kinds), 1, 1, 1), time, tokens, class_labels=label).sample
+            return (factors * output.unflatten(0, (len(kinds), n))).sum(0)
+
+        return guided
+
+    @torch.inference_mode()
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Turn pictures (n, 3, height, width) in [0, 1] into normalised latents."""
+        images = F.interpolate(images.to(self.device).float(), (self.image_size, self.image_size), mode="area")
+        latents = self.vae.encode(F.pixel_unshuffle(images * 2 - 1, self.unshuffle)).latent_dist.mode()
+        return (latents - self._mean) / self._std
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Turn normalised latents into pictures (n, 3, image_size, image_size) in [0, 1]."""
+        pixels = self.vae.decode(latents * self._std + self._mean).sample
+        return (F.pixel_shuffle(pixels, self.unshuffle) / 2 + 0.5).clamp(0, 1)
+
+
+def make_scheduler(name: str, config: dict[str, Any]) -> Any:
+    """Make a diffusers scheduler by name on a trained noise schedule.
+
+    Raises
+    ------
+    ValueError
+        diffusers has no such scheduler.
+    """
+    known = [n for n in dir(diffusers) if n.endswith("Scheduler")]
+    if name not in known:
+        raise unknown_name("scheduler", name, known)
+    return getattr(diffusers, name).from_config(config)

@@ -1,0 +1,97 @@
+"""The file between stages: embeddings with the index of what they are of."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from braindecode_x.clip import EmbeddingSpace
+from braindecode_x.diffusion.conditions import Conditions
+from braindecode_x.files import atomic_path
+
+
+@dataclass
+class Embeddings:
+    """Embeddings of pictures, or decoded from brains, in one space.
+
+    Attributes
+    ----------
+    index : pandas.DataFrame
+        One row an embedding. ``id`` (unique, also names output files) and ``stimulus`` are required; sources add
+        columns (``subject``, ``split``, ``run``, ``label``, ...).
+    space : EmbeddingSpace
+    image : torch.Tensor
+        (n, \\*shape) float32.
+    text : torch.Tensor, optional
+        (n, \\*shape) float32.
+    """
+
+    index: pd.DataFrame
+    space: EmbeddingSpace
+    image: torch.Tensor
+    text: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        missing = {"id", "stimulus"} - set(self.index)
+        if missing:
+            raise ValueError(f"index of embeddings: missing the columns {sorted(missing)}, found {list(self.index)}")
+        if self.index["id"].duplicated().any():
+            raise ValueError(f"index of embeddings: ids repeat, for example {self.index['id'].mode()[0]!r}")
+        if len(self.index) != len(self.image):
+            raise ValueError(f"index of embeddings: {len(self.index)} rows for {len(self.image)} embeddings")
+        Conditions(self.space, self.image, self.text)  # checks shapes and values
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids, in order."""
+        return self.index["id"].tolist()
+
+    def conditions(self) -> Conditions:
+        """Return them as conditions of a reconstructor."""
+        return Conditions(self.space, self.image, self.text)
+
+    def save(self, target: str | Path) -> None:
+        """Write one safetensors file, atomically; index and space are in its metadata."""
+        tensors = {"image": self.image.float().contiguous()}
+        if self.text is not None:
+            tensors["text"] = self.text.float().contiguous()
+        metadata = {
+            "format": "braindecode_x embeddings 1",
+            "space": json.dumps(self.space.to_dict()),
+            "index": self.index.to_csv(index=False),
+        }
+        with atomic_path(target) as temporary:
+            save_file(tensors, temporary, metadata)
+
+    @classmethod
+    def load(cls, source: str | Path) -> Embeddings:
+        """Read such a file.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such file.
+        ValueError
+            It is something else, or damaged.
+        """
+        if not Path(source).is_file():
+            raise FileNotFoundError(f"{source}: no such file of embeddings")
+        try:
+            with safe_open(source, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{source}: not a readable safetensors file ({error})") from error
+        absent = {"format", "space", "index"} - set(metadata)
+        if absent or "image" not in tensors:
+            raise ValueError(f"{source}: not a file of embeddings, expected one that `braindecode-x embed` wrote")
+        index = pd.read_csv(io.StringIO(metadata["index"]), dtype={"id": str, "stimulus": str})
+        space = EmbeddingSpace.from_dict(json.loads(metadata["space"]))
+        return cls(index, space, tensors["image"], tensors.get("text"))

@@ -1,0 +1,81 @@
+"""Reading and writing files so that nothing half-written is ever found under its final name."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic_path(target: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``target`` that is renamed to it on success and removed on failure.
+
+    Parameters
+    ----------
+    target : str or Path
+        The file to write; its folder is made when missing.
+
+    Yields
+    ------
+    Path
+        Write here. The name ends like the target's, so that writers that look at the extension work.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o644)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(target: str | Path, text: str) -> None:
+    """Write a text file atomically, as UTF-8."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(target: str | Path, content: Any) -> None:
+    """Write a JSON file atomically, indented."""
+    write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def file_hash(*paths: str | Path) -> str:
+    """Hash the contents of files, in the given order (hexadecimal SHA-256, first 16 digits)."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> ValueError:
+    """Make the error for a name that is not known, offering the nearest ones.
+
+    Parameters
+    ----------
+    what : str
+        What kind of thing was named, for example ``"reconstructor"``.
+    name : str
+        What was given.
+    known : iterable of str
+        What would have been accepted.
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    if near:
+        return ValueError(f"unknown {what} {name!r}; did you mean {' or '.join(map(repr, near))}?")
+    return ValueError(f"unknown {what} {name!r}; known: {', '.join(known[:20])}")

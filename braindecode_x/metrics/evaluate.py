@@ -1,0 +1,190 @@
+"""The stage from a folder of reconstructions to a table of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from braindecode_x.clip import ClipEncoder, image_targets
+from braindecode_x.diffusion.reconstruct import CONDITIONS, MANIFEST
+from braindecode_x.embeddings import Embeddings
+from braindecode_x.files import atomic_path
+from braindecode_x.metrics.identification import correlation_distance, two_way_identification
+from braindecode_x.metrics.image_quality import pixcorr, ssim
+from braindecode_x.metrics.judge import Judge
+from braindecode_x.metrics.retrieval import k_way_accuracy, ranks
+from braindecode_x.metrics.significance import bootstrap_interval
+from braindecode_x.stimuli import ObjectStimuli, Stimuli
+from braindecode_x.stimuli.base import to_pixels
+
+RESAMPLES = 2000
+
+
+def picture_scores(pictures: torch.Tensor, seen: torch.Tensor, judge: Judge) -> dict[str, torch.Tensor]:
+    """Score reconstructions against what was seen, a value for every picture.
+
+    Parameters
+    ----------
+    pictures : torch.Tensor
+        (n, 3, edge, edge) in [0, 1].
+    seen : torch.Tensor
+        (n, 3, edge, edge) in [0, 1]; n distinct pictures, the candidates of retrieval.
+    judge : Judge
+        Its feature space is compared.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        (n,) each: ``{n}-way``, ``50-way`` (when n > 50), ``two-way``, ``judge distance``, ``PixCorr``, ``SSIM``.
+    """
+    n = len(seen)
+    a, b = judge.features(pictures), judge.features(seen)
+    a_unit, b_unit = (torch.nn.functional.normalize(x - x.mean(1, keepdim=True), dim=1) for x in (a, b))
+    rank = ranks(a_unit @ b_unit.T)
+    scores = {f"{n}-way": k_way_accuracy(rank, n, n)}
+    if n > 50:
+        scores["50-way"] = k_way_accuracy(rank, n, 50)
+    return scores | {
+        "two-way": two_way_identification(a, b),
+        "judge distance": correlation_distance(a, b),
+        "PixCorr": pixcorr(pictures, seen),
+        "SSIM": ssim(pictures, seen),
+    }
+
+
+def score_table(systems: Mapping[str, torch.Tensor], seen: torch.Tensor, judge: Judge, seed: int = 0) -> pd.DataFrame:
+    """Score several systems on the same pictures.
+
+    Parameters
+    ----------
+    systems : mapping of str to torch.Tensor
+        Name to pictures (n, 3, edge, edge), or (n, samples, 3, edge, edge): scores are averaged over samples.
+    seen : torch.Tensor
+        (n, 3, edge, edge).
+    judge : Judge
+    seed : int
+        Of the bootstrap over stimuli.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tidy: ``system``, ``metric``, ``value``, ``low``, ``high`` (95% interval over stimuli), ``n``.
+    """
+    rows = []
+    for system, pictures in systems.items():
+        samples = pictures.unbind(1) if pictures.ndim == 5 else [pictures]
+        each = [picture_scores(sample, seen, judge) for sample in samples]
+        for metric in each[0]:
+            values = np.mean([np.asarray(scores[metric], dtype=float) for scores in each], axis=0)
+            low, high = bootstrap_interval(values, seed=seed, n_resamples=RESAMPLES)
+            rows.append(
+                {"system": system, "metric": metric, "value": values.mean(), "low": low, "high": high, "n": len(seen)}
+            )
+    return pd.DataFrame(rows)
+
+
+def mean_picture(stimuli: Stimuli, size: int) -> torch.Tensor:
+    """Average the pictures of a set: (3, size, size) in [0, 1]."""
+    return stimuli.pixels(size).float().mean(0) / 255
+
+
+def nearest_pictures(embeddings: torch.Tensor, candidates: torch.Tensor, stimuli: Stimuli, size: int) -> torch.Tensor:
+    """Take for every embedding the picture whose own embedding is nearest (cosine).
+
+    Parameters
+    ----------
+    embeddings : torch.Tensor
+        (n, d).
+    candidates : torch.Tensor
+        (m, d), unit norm, of the pictures of ``stimuli``.
+    stimuli : Stimuli
+        m pictures.
+    size : int
+
+    Returns
+    -------
+    torch.Tensor
+        (n, 3, size, size) in [0, 1].
+    """
+    nearest = (embeddings @ candidates.T).argmax(1)
+    return stimuli.pixels(size, [stimuli.ids[i] for i in nearest.tolist()]).float() / 255
+
+
+def evaluate_folder(
+    reconstructions: str | Path, seen: Stimuli, output: str | Path, judge: str | Path = "embedded", seed: int = 0
+) -> pd.DataFrame:
+    """Score a folder that `reconstruct_file` made, beside two baselines that need no brain.
+
+    The baselines are the mean training picture and, when the embeddings are of the embedded CLIP's space, the training
+    picture whose embedding is nearest to the one that was reconstructed (is it reconstruction or recall?).
+
+    Parameters
+    ----------
+    reconstructions : str or Path
+    seen : Stimuli
+        Holds the manifest's stimuli.
+    output : str or Path
+        ``<output>.csv`` and ``<output>.parquet`` are written.
+    judge : str or Path
+        See `Judge`.
+    seed : int
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `score_table`.
+
+    Raises
+    ------
+    FileNotFoundError
+        No manifest, or pictures of it are missing.
+    ValueError
+        A stimulus of the manifest is not in ``seen``, or fewer than two pictures.
+    """
+    folder = Path(reconstructions)
+    manifest, pictures = read_reconstructions(folder)
+    stimuli = manifest.drop_duplicates("id")["stimulus"].tolist()
+    unknown = sorted(set(stimuli) - set(seen.ids))
+    if unknown:
+        raise ValueError(f"{folder / MANIFEST}: stimuli that {seen.name!r} does not hold: {unknown[:5]}")
+    if len(set(stimuli)) != len(stimuli) or len(stimuli) < 2:
+        raise ValueError(f"{folder / MANIFEST}: expected at least two reconstructions, each of another stimulus")
+    size = pictures.shape[-1]
+    truth = seen.pixels(size, stimuli).float() / 255
+    training = ObjectStimuli().trainable()
+    systems = {"reconstruction": pictures, "mean training picture": mean_picture(training, size).expand_as(truth)}
+    given, encoder = Embeddings.load(folder / CONDITIONS), ClipEncoder()
+    if given.space == encoder.space:
+        order = given.index.set_index("id").index.get_indexer(manifest.drop_duplicates("id")["id"])
+        candidates = image_targets(training, encoder).tensor()
+        systems["nearest training picture"] = nearest_pictures(given.image[order], candidates, training, size)
+    table = score_table(systems, truth, Judge(judge), seed)
+    write_table(table, output)
+    return table
+
+
+def read_reconstructions(folder: Path) -> tuple[pd.DataFrame, torch.Tensor]:
+    """Read a folder's manifest and its pictures: (n, samples, 3, edge, edge) in [0, 1], in the manifest's order."""
+    if not (folder / MANIFEST).is_file():
+        raise FileNotFoundError(f"{folder}: no {MANIFEST}; expected a folder that `braindecode-x reconstruct` made")
+    manifest = pd.read_csv(folder / MANIFEST, dtype={"id": str, "stimulus": str})
+    missing = [file for file in manifest["file"] if not (folder / file).is_file()]
+    if missing:
+        raise FileNotFoundError(f"{folder}: {len(missing)} pictures of {MANIFEST} are missing, for example {missing[0]}")
+    images = [Image.open(folder / file).convert("RGB") for file in manifest["file"]]
+    pixels = torch.stack([to_pixels(image, image.height) for image in images]).float() / 255
+    return manifest, pixels.unflatten(0, (manifest["id"].nunique(), -1))
+
+
+def write_table(table: pd.DataFrame, target: str | Path) -> None:
+    """Write a tidy table as ``<target>.csv`` and ``<target>.parquet``, atomically."""
+    target = Path(target)
+    with atomic_path(target.with_name(target.name + ".csv")) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.6g")
+    with atomic_path(target.with_name(target.name + ".parquet")) as temporary:
+        table.to_parquet(temporary, index=False)

@@ -1,0 +1,80 @@
+"""Networks that judge reconstructions in a feature space of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+
+from braindecode_x.files import unknown_name
+from braindecode_x.resources import asset
+
+EMBEDDED = "embedded"
+
+
+class Judge:
+    """An image network that took no part in decoding, as a feature space.
+
+    Parameters
+    ----------
+    name_or_folder : str or Path
+        ``"embedded"`` (EfficientNet-Lite2, ImageNet), or a folder with ``judge.json`` (``architecture``: timm's name,
+        ``image_size``, ``mean``, ``std``) and ``model.safetensors``.
+    device : str or torch.device
+
+    Raises
+    ------
+    ValueError
+        Unknown name.
+    FileNotFoundError
+        The folder lacks a part.
+    """
+
+    def __init__(self, name_or_folder: str | Path = EMBEDDED, device: str | torch.device = "cpu"):
+        folder = asset("judge") if str(name_or_folder) == EMBEDDED else Path(name_or_folder)
+        if not folder.is_dir():
+            raise unknown_name("judge", str(name_or_folder), [EMBEDDED])
+        for part in ("judge.json", "model.safetensors"):
+            if not (folder / part).is_file():
+                raise FileNotFoundError(f"{folder}: not a judge folder, {part} is missing")
+        about = json.loads((folder / "judge.json").read_text())
+        self.name, self.image_size = about["architecture"], about["image_size"]
+        self.device = torch.device(device)
+        self._mean = torch.tensor(about["mean"], device=device).view(3, 1, 1)
+        self._std = torch.tensor(about["std"], device=device).view(3, 1, 1)
+        self.model = timm.create_model(self.name, num_classes=0)
+        self.model.load_state_dict(load_file(folder / "model.safetensors"))  # fp16 is copied into float32
+        self.model.eval().to(device=device, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def features(self, images: torch.Tensor | Iterable[torch.Tensor], batch_size: int = 50) -> torch.Tensor:
+        """Give the pooled features before the classifier.
+
+        Parameters
+        ----------
+        images : torch.Tensor
+            (n, 3, height, width) in [0, 1].
+        batch_size : int
+
+        Returns
+        -------
+        torch.Tensor
+            (n, d) float32 on the CPU.
+        """
+        if not isinstance(images, torch.Tensor):
+            images = torch.stack(list(images))
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"images: expected float (n, 3, height, width), found {images.dtype} {tuple(images.shape)}")
+        size = (self.image_size, self.image_size)
+        parts = []
+        for batch in images.split(batch_size):
+            batch = F.interpolate(batch.to(self.device), size, mode="bicubic", antialias=True).clamp(0, 1)
+            inputs = ((batch - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            parts.append(self.model(inputs).float().cpu())
+        return torch.cat(parts)
+

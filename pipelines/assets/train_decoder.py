@@ -1,0 +1,188 @@
+"""Train the embedded decoder's U-Net: latents of object pictures, guided by CLIP embeddings of the same view.
+
+    python pipelines/assets/train_decoder.py
+
+1. Latents and embeddings of 9 views of every trainable picture, cached in ``build/assets/decoder``.
+2. A ``diffusers.UNet2DConditionModel`` on the 8 x 8 grid: v-prediction, cosine schedule, condition dropout, a little
+   noise on the embeddings (decoded ones are noisy), exponential moving average, bfloat16.
+3. ``build/assets/decoder/export``: the folder that ``Reconstructor.from_pretrained`` loads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from tqdm import tqdm
+from train_clip import MEAN, STD
+from training import BUILD, VIEWS, Sitting, batches, cosine_with_warmup, save_half, seeded, view
+
+from braindecode_x.clip import ClipEncoder
+from braindecode_x.diffusion.projector import ConditionProjector
+from braindecode_x.files import atomic_path, write_json
+from braindecode_x.stimuli import ObjectStimuli
+
+SEED, BATCH, WARMUP, PEAK, EMA, UNSHUFFLE = 3, 64, 200, 8e-4, 0.998, 4
+DROP_IMAGE, DROP_TEXT, EMBEDDING_NOISE = 0.12, 0.5, 0.5
+FOLDER = BUILD / "decoder"
+UNET = {
+    "sample_size": 8,
+    "in_channels": 12,
+    "out_channels": 12,
+    "down_block_types": ["CrossAttnDownBlock2D"] * 2,
+    "up_block_types": ["CrossAttnUpBlock2D"] * 2,
+    "block_out_channels": [160, 224],
+    "layers_per_block": 1,
+    "cross_attention_dim": 256,
+    "attention_head_dim": 8,
+    "norm_num_groups": 32,
+    "class_embed_type": "simple_projection",
+    "projection_class_embeddings_input_dim": 512,
+    "resnet_time_scale_shift": "scale_shift",
+}
+SCHEDULE = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction", "clip_sample": False}
+
+
+@torch.inference_mode()
+def cached_pairs(name: str, stimuli: ObjectStimuli, encoder: ClipEncoder, vae: AutoencoderKL, views: int) -> list[dict]:
+    """Latents (n, 12, 8, 8) and image embeddings (n, 512) of every view; one file a view, made when missing."""
+    pixels = None
+    for number in range(views):
+        target = FOLDER / f"{name}_{number}.safetensors"
+        if target.exists():
+            continue
+        pixels = stimuli.pixels(128) if pixels is None else pixels
+        latents, embeddings = [], []
+        for rows in tqdm(torch.arange(len(pixels)).split(64), desc=f"{name} view {number}", mininterval=10):
+            large, small = view(pixels[rows], number, rows, 192), view(pixels[rows], number, rows, 64)
+            with torch.autocast("cpu", torch.bfloat16):
+                embedding = encoder.model.encode_image(((large - MEAN) / STD).contiguous(memory_format=torch.channels_last))
+                latent = vae.encode(F.pixel_unshuffle(small * 2 - 1, UNSHUFFLE)).latent_dist.mode()
+            embeddings.append(F.normalize(embedding.float(), dim=-1))
+            latents.append(latent.half())
+        with atomic_path(target) as temporary:
+            save_file({"latents": torch.cat(latents), "embeddings": torch.cat(embeddings)}, temporary)
+    return [load_file(FOLDER / f"{name}_{number}.safetensors") for number in range(views)]
+
+
+def noisy(embedding: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Add noise of up to half the (standardised) embedding's size, of a size drawn for each."""
+    size = EMBEDDING_NOISE * torch.rand(len(embedding), 1, generator=generator) ** 2
+    return embedding + size * torch.randn(embedding.shape, generator=generator)
+
+
+class Denoiser(torch.nn.Module):
+    """U-Net and projector as one module, for the optimiser and the average."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unet = UNet2DConditionModel(**UNET)
+        self.projector = ConditionProjector(512, UNET["cross_attention_dim"])
+
+    def forward(self, latents, times, image, text, with_image, with_text):
+        tokens, label = self.projector(image, text, with_image, with_text)
+        return self.unet(latents, times, tokens, class_labels=label).sample
+
+
+def loss_of(model: Denoiser, scheduler: DDIMScheduler, batch: dict, generator: torch.Generator) -> torch.Tensor:
+    """v-prediction error of one batch at random times."""
+    n = len(batch["latents"])
+    noise = torch.randn(batch["latents"].shape, generator=generator)
+    times = torch.randint(0, scheduler.config.num_train_timesteps, (n,), generator=generator)
+    with_image = torch.rand(n, generator=generator) > DROP_IMAGE
+    with_text = torch.rand(n, generator=generator) > DROP_TEXT
+    image = noisy(model.projector.standardise(batch["image"]), generator)
+    latents = scheduler.add_noise(batch["latents"], noise, times).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(latents, times, image, batch["text"], with_image, with_text)
+    return F.mse_loss(output.float(), scheduler.get_velocity(batch["latents"], noise, times))
+
+
+def train(model: Denoiser, pairs: list[dict], held_out: dict, texts: dict, steps: int) -> Denoiser:
+    """Train and return the moving average."""
+    scheduler = DDIMScheduler(**SCHEDULE)
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.01, betas=(0.9, 0.99))
+    sitting = Sitting("decoder", {"model": model, "average": average, "optimiser": optimiser})
+    n = len(pairs[0]["latents"])
+    order = batches(n * VIEWS, BATCH, SEED, sitting.step)
+    running = 0.0
+    for step in range(sitting.step, steps):
+        generator = seeded(SEED, 11, step)
+        rows = next(order)
+        batch = {
+            key: torch.stack([pairs[r // n][source][r % n] for r in rows.tolist()]).float()
+            for key, source in (("latents", "latents"), ("image", "embeddings"))
+        }
+        batch["text"] = texts["train"][rows % n]
+        loss = loss_of(model, scheduler, batch, generator)
+        for group in optimiser.param_groups:
+            group["lr"] = PEAK * cosine_with_warmup(step, steps, WARMUP)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        with torch.no_grad():
+            weight = 1 - min(EMA, (step + 1) / (step + 10))
+            torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), weight)
+        running = loss.item() if not running else 0.98 * running + 0.02 * loss.item()
+        last = step + 1 == steps
+        sitting.tick(step + 1, last)
+        if (step + 1) % 200 == 0 or last:
+            with torch.inference_mode():
+                batch = {"latents": held_out["latents"], "image": held_out["embeddings"], "text": texts["validation"]}
+                scores = [loss_of(average, scheduler, batch, seeded(SEED, 13, k)).item() for k in range(4)]
+            sitting.log(loss=running, validation=sum(scores) / len(scores))
+    return average
+
+
+def normalised_latents(vae: AutoencoderKL, pairs: list[dict], held_out: dict) -> None:
+    """Scale latents to mean 0 and deviation 1 per channel, and note the statistics in the autoencoder's config."""
+    mean = pairs[0]["latents"].float().mean((0, 2, 3))
+    std = pairs[0]["latents"].float().std((0, 2, 3))
+    vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
+    for part in [*pairs, held_out]:
+        part["latents"] = (part["latents"].float() - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
+
+
+def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder) -> None:
+    """Write the decoder's folder, weights in fp16."""
+    target = FOLDER / "export"
+    average.unet.half().save_pretrained(target / "unet")
+    average.projector.half().save_pretrained(target / "projector")
+    vae.half().save_pretrained(target / "vae")
+    DDIMScheduler(**SCHEDULE).save_pretrained(target / "scheduler")
+    write_json(
+        target / "decoder.json",
+        {"space": encoder.space.to_dict(), "image_size": 64, "unshuffle": UNSHUFFLE},
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=6000)
+    arguments = parser.parse_args()
+    torch.manual_seed(SEED)
+    stimuli = ObjectStimuli()
+    seen, unseen = stimuli.trainable(), stimuli.subset(split="validation", rendering="fluent3d")
+    encoder = ClipEncoder()
+    vae = AutoencoderKL.from_pretrained(BUILD / "autoencoder" / "vae", torch_dtype=torch.float32).eval()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    pairs = cached_pairs("train", seen, encoder, vae, VIEWS)
+    (held_out,) = cached_pairs("validation", unseen, encoder, vae, 1)
+    normalised_latents(vae, pairs, held_out)
+    texts = {"train": encoder.encode_texts(seen.captions), "validation": encoder.encode_texts(unseen.captions)}
+    model = Denoiser().to(memory_format=torch.channels_last)
+    embeddings = torch.cat([part["embeddings"] for part in pairs])
+    model.projector.mean.copy_(embeddings.mean(0))
+    model.projector.std.copy_(embeddings.std(0).mean().expand(512))
+    export(train(model, pairs, held_out, texts, arguments.steps), vae, encoder)
+
+
+if __name__ == "__main__":
+    main()
