@@ -27,7 +27,7 @@ from tqdm import tqdm
 from training import BUILD, MOVED_VIEWS, VIEWS, Sitting, cosine_with_warmup, save_half, seeded, view
 from transformers import PreTrainedTokenizerFast
 
-from braindecode_x.files import atomic_path, write_json
+from braindecode_x.files import atomic_path, write_json, write_text
 from braindecode_x.stimuli import ObjectStimuli
 
 SEED, CONCEPTS, WARMUP, PEAK, DIM, SIZE, VOCABULARY, CONTEXT = 2, 384, 50, 1e-3, 512, 192, 2048, 24
@@ -214,9 +214,10 @@ def validate(model: nn.Module, thumbnail: nn.Module, held_out: dict) -> dict[str
     }
 
 
-def export(model: nn.Module, tokenizer: PreTrainedTokenizerFast, target: Path) -> None:
-    """Write the folder that ``open_clip`` loads as ``local-dir:``."""
+def export(model: nn.Module, tokenizer: PreTrainedTokenizerFast, ids: list[str], target: Path) -> None:
+    """Write the folder that ``open_clip`` loads as ``local-dir:``, with the ids of the pictures it was trained on."""
     export_config(target, tokenizer)
+    write_text(target / "training_index.txt", "\n".join(ids) + "\n")
     save_half(model, target / "open_clip_model.safetensors")
 
 
@@ -251,7 +252,7 @@ def main() -> None:
     (scored,) = cached_features(trunk, "validation", held_out.pixels(128), 1)
     scored["tokens"] = tokens(tokenizer, held_out.subset(rendering="fluent3d").captions)
     train(model, Concepts(seen, tokenizer), views, scored, arguments)
-    export(model, tokenizer, FOLDER / "export")
+    export(model, tokenizer, seen.ids, FOLDER / "export")
 
 
 if __name__ == "__main__":

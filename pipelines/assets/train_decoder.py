@@ -13,18 +13,16 @@ from __future__ import annotations
 import argparse
 import copy
 
-import open_clip
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
-from train_clip import MEAN, STD
-from training import BUILD, VIEWS, Sitting, batches, cosine_with_warmup, save_half, seeded, view
+from training import BUILD, VIEWS, Sitting, batches, cosine_with_warmup, seeded, view
 
 from braindecode_x.clip import ClipEncoder
 from braindecode_x.diffusion.projector import ConditionProjector
-from braindecode_x.files import atomic_path, write_json
+from braindecode_x.files import atomic_path, write_json, write_text
 from braindecode_x.stimuli import ObjectStimuli
 
 SEED, BATCH, WARMUP, PEAK, EMA, UNSHUFFLE = 3, 64, 200, 8e-4, 0.998, 4
@@ -49,24 +47,24 @@ SCHEDULE = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_predicti
 
 
 @torch.inference_mode()
-def cached_pairs(name: str, stimuli: ObjectStimuli, encoder: ClipEncoder, vae: AutoencoderKL, views: int) -> list[dict]:
-    """Latents (n, 12, 8, 8) and image embeddings (n, 512) of every view; one file a view, made when missing."""
-    pixels = None
+def cached_pairs(name: str, pixels: torch.Tensor, encoder: ClipEncoder, vae: AutoencoderKL, views: int) -> list[dict]:
+    """Latents (n, 12, 8, 8) and image embeddings (n, 512) of every view; one file a view, made when missing.
+
+    The embeddings are those of the features that `train_clip` cached: the same views, drawn in the same batches of 64.
+    """
     for number in range(views):
         target = FOLDER / f"{name}_{number}.safetensors"
         if target.exists():
             continue
-        pixels = stimuli.pixels(128) if pixels is None else pixels
-        latents, embeddings = [], []
+        latents = []
         for rows in tqdm(torch.arange(len(pixels)).split(64), desc=f"{name} view {number}", mininterval=10):
-            large, small = view(pixels[rows], number, rows, 192), view(pixels[rows], number, rows, 64)
+            small = view(pixels[rows], number, rows, 64) * 2 - 1
             with torch.autocast("cpu", torch.bfloat16):
-                embedding = encoder.model.encode_image(((large - MEAN) / STD).contiguous(memory_format=torch.channels_last))
-                latent = vae.encode(F.pixel_unshuffle(small * 2 - 1, UNSHUFFLE)).latent_dist.mode()
-            embeddings.append(F.normalize(embedding.float(), dim=-1))
-            latents.append(latent.half())
+                latents.append(vae.encode(F.pixel_unshuffle(small, UNSHUFFLE)).latent_dist.mode().half())
+        features = load_file(BUILD / "clip" / f"{name}_{number}.safetensors")["features"]
+        embeddings = F.normalize(encoder.model.visual.head(features), dim=-1)
         with atomic_path(target) as temporary:
-            save_file({"latents": torch.cat(latents), "embeddings": torch.cat(embeddings)}, temporary)
+            save_file({"latents": torch.cat(latents), "embeddings": embeddings}, temporary)
     return [load_file(FOLDER / f"{name}_{number}.safetensors") for number in range(views)]
 
 
@@ -150,9 +148,10 @@ def normalised_latents(vae: AutoencoderKL, pairs: list[dict], held_out: dict) ->
         part["latents"] = (part["latents"].float() - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
 
 
-def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder) -> None:
-    """Write the decoder's folder, weights in fp16."""
+def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder, ids: list[str]) -> None:
+    """Write the decoder's folder, weights in fp16, with the ids of the pictures that it was trained on."""
     target = FOLDER / "export"
+    write_text(target / "training_index.txt", "\n".join(ids) + "\n")
     average.unet.half().save_pretrained(target / "unet")
     average.projector.half().save_pretrained(target / "projector")
     vae.half().save_pretrained(target / "vae")
@@ -165,7 +164,7 @@ def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=5000)
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
     stimuli = ObjectStimuli()
@@ -173,15 +172,16 @@ def main() -> None:
     encoder = ClipEncoder()
     vae = AutoencoderKL.from_pretrained(BUILD / "autoencoder" / "vae", torch_dtype=torch.float32).eval()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    pairs = cached_pairs("train", seen, encoder, vae, VIEWS)
-    (held_out,) = cached_pairs("validation", unseen, encoder, vae, 1)
+    pairs = cached_pairs("train", seen.pixels(128), encoder, vae, VIEWS)
+    (held_out,) = cached_pairs("validation", stimuli.subset(split="validation").pixels(128), encoder, vae, 1)
+    held_out = {key: value[::3] for key, value in held_out.items()}  # the 3D renderings come first of three
     normalised_latents(vae, pairs, held_out)
     texts = {"train": encoder.encode_texts(seen.captions), "validation": encoder.encode_texts(unseen.captions)}
     model = Denoiser().to(memory_format=torch.channels_last)
     embeddings = torch.cat([part["embeddings"] for part in pairs])
     model.projector.mean.copy_(embeddings.mean(0))
     model.projector.std.copy_(embeddings.std(0).mean().expand(512))
-    export(train(model, pairs, held_out, texts, arguments.steps), vae, encoder)
+    export(train(model, pairs, held_out, texts, arguments.steps), vae, encoder, seen.ids)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Analyses of what decoders read from the brain."""

@@ -1,0 +1,180 @@
+"""Significance: how far a score could move by chance, without assuming its distribution."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+CHUNK = 1 << 22  # numbers that are drawn at a time
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    seed: int,
+    level: float = 0.95,
+    n_resamples: int = 10_000,
+    groups: ArrayLike | None = None,
+) -> tuple[float, float]:
+    """Give the percentile bootstrap interval of a mean.
+
+    Parameters
+    ----------
+    values : array_like
+        (n,), a score for every item.
+    seed : int
+        Same seed, same interval.
+    level : float
+        Coverage that is aimed at, 0 to 1, both excluded.
+    n_resamples : int
+        At least 1.
+    groups : array_like, optional
+        (n,) such as runs or stimuli. Items of a group depend on one another, so whole groups are resampled (cluster
+        bootstrap). Default: every item alone.
+
+    Returns
+    -------
+    low, high : float
+
+    Raises
+    ------
+    ValueError
+        Empty, not finite, shapes differ, fewer than two items or groups to resample, or ``level`` or ``n_resamples``
+        out of range.
+    """
+    values = _scores("values", values)
+    if not 0 < level < 1:
+        raise ValueError(f"level: expected above 0 and below 1, found {level}")
+    _check_count("n_resamples", n_resamples)
+    unit = np.arange(len(values)) if groups is None else _codes("groups", groups, values)
+    sums, counts = np.bincount(unit, weights=values), np.bincount(unit)
+    n = len(sums)
+    if n < 2:
+        raise ValueError(f"{'values' if groups is None else 'groups'}: expected two or more to resample, found {n}")
+    rng, means, rows = np.random.default_rng(seed), np.empty(n_resamples), max(1, CHUNK // n)
+    for start in range(0, n_resamples, rows):
+        drawn = rng.integers(n, size=(min(rows, n_resamples - start), n))
+        means[start : start + rows] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bootstrap_difference(
+    a: ArrayLike,
+    b: ArrayLike,
+    seed: int,
+    level: float = 0.95,
+    n_resamples: int = 10_000,
+    groups: ArrayLike | None = None,
+) -> tuple[float, float]:
+    """Give the percentile bootstrap interval of ``mean(a) - mean(b)``, two scores of the same items (paired).
+
+    Parameters
+    ----------
+    a, b : array_like
+        (n,), in the same order of items.
+    seed, level, n_resamples, groups
+        As in `bootstrap_interval`.
+
+    Returns
+    -------
+    low, high : float
+        Zero outside of them says that the scores differ, at ``1 - level``.
+
+    Raises
+    ------
+    ValueError
+        As `bootstrap_interval`; ``a`` and ``b`` differ in shape.
+    """
+    a, b = _scores("a", a), _scores("b", b)
+    if a.shape != b.shape:
+        raise ValueError(f"b: expected the shape of a, {a.shape}, found {b.shape}")
+    return bootstrap_interval(a - b, seed, level, n_resamples, groups)
+
+
+def permutation_p_value(observed: float, null: ArrayLike) -> float:
+    """Give the one-sided p-value of a score under its permutations: (1 + #{null >= observed}) / (1 + n).
+
+    Counting the observed order among the permutations keeps the test valid and p above zero (Phipson & Smyth 2010,
+    Stat. Appl. Genet. Mol. Biol. 9).
+
+    Parameters
+    ----------
+    observed : float
+        The score, larger is better.
+    null : array_like
+        (n,), the score under each permutation.
+
+    Returns
+    -------
+    float
+        1 / (1 + n) to 1.
+
+    Raises
+    ------
+    ValueError
+        Empty or not finite.
+    """
+    null = _scores("null", null)
+    if not np.isfinite(observed):
+        raise ValueError(f"observed: expected a finite number, found {observed}")
+    return float((1 + np.count_nonzero(null >= observed)) / (1 + len(null)))
+
+
+def permute_within(labels: ArrayLike, groups: ArrayLike, n_permutations: int, seed: int) -> np.ndarray:
+    """Permute labels within groups, such as runs, so that each group keeps its own.
+
+    Parameters
+    ----------
+    labels : array_like
+        (n,) of any type.
+    groups : array_like
+        (n,).
+    n_permutations : int
+        At least 1.
+    seed : int
+        Same seed, same permutations.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n_permutations, n), of the labels' type.
+
+    Raises
+    ------
+    ValueError
+        Empty, shapes differ, or no permutations are asked for.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or len(labels) == 0:
+        raise ValueError(f"labels: expected (n,), not empty, found shape {labels.shape}")
+    _check_count("n_permutations", n_permutations)
+    codes = _codes("groups", groups, labels)
+    keys = np.random.default_rng(seed).random((n_permutations, len(labels)))
+    shuffled = np.lexsort((keys, np.broadcast_to(codes, keys.shape)), axis=-1)
+    permuted = np.empty(keys.shape, labels.dtype)
+    permuted[:, np.argsort(codes, kind="stable")] = labels[shuffled]
+    return permuted
+
+
+def _scores(name: str, values: ArrayLike) -> np.ndarray:
+    """Check scores (n,) and return them as float64."""
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.ndim != 1 or len(scores) == 0:
+        raise ValueError(f"{name}: expected (n,), not empty, found shape {scores.shape}")
+    if not (finite := np.isfinite(scores)).all():
+        wrong = int(np.argmin(finite))
+        raise ValueError(f"{name}: expected finite numbers, found {scores[wrong]} at index {wrong}")
+    return scores
+
+
+def _codes(name: str, groups: ArrayLike, items: np.ndarray) -> np.ndarray:
+    """Return the number of each item's group, from 0: (n,)."""
+    groups = np.asarray(groups)
+    if groups.shape != items.shape:
+        raise ValueError(f"{name}: expected one an item, shape {items.shape}, found {groups.shape}")
+    return np.unique(groups, return_inverse=True)[1]
+
+
+def _check_count(name: str, count: int) -> None:
+    if count < 1:
+        raise ValueError(f"{name}: expected at least 1, found {count}")

@@ -1,0 +1,1 @@
+"""Models from brain to embeddings, one module a system."""

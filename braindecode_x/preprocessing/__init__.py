@@ -1,0 +1,1 @@
+"""From a raw recording to arrays that a decoder takes."""

@@ -1,0 +1,175 @@
+"""Tables for the terminal and self-contained HTML pages."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from jinja2 import Environment
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+
+from braindecode_x.files import write_text
+from braindecode_x.stimuli.base import to_image
+
+LOWER_IS_BETTER = {"judge distance"}
+
+
+def wide_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn a tidy table of scores (see `score_table`) into one row a system, one column a metric, as text."""
+
+    def cell(row: pd.Series) -> str:
+        # shares are easier to read as percentages; the others are correlations and distances
+        if "way" in row["metric"] or row["metric"].endswith("accuracy"):
+            return f"{100 * row['value']:.1f}% [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
+        return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+
+    text = table.assign(text=table.apply(cell, axis=1))
+    wide = text.pivot(index="system", columns="metric", values="text")
+    return wide.loc[table["system"].unique(), table["metric"].unique()].fillna("")
+
+
+def print_table(table: pd.DataFrame) -> None:
+    """Print a tidy table of scores to the terminal."""
+    wide = wide_table(table)
+    printed = Table(title=f"n = {table['n'].iloc[0]}, 95% intervals")
+    printed.add_column("system")
+    for metric in wide:
+        printed.add_column(metric + (" (lower is better)" if metric in LOWER_IS_BETTER else ""), justify="right")
+    for system, row in wide.iterrows():
+        printed.add_row(str(system), *row)
+    Console().print(printed)
+
+
+@dataclass
+class Page:
+    """An HTML page that needs no other file.
+
+    Parameters
+    ----------
+    title : str
+    lead : str
+        A sentence or two under the title.
+    """
+
+    title: str
+    lead: str
+    parts: list[str] = field(default_factory=list)
+
+    def heading(self, text: str) -> None:
+        """Begin a section."""
+        self.parts.append(f"<h2>{escape(text)}</h2>")
+
+    def text(self, text: str) -> None:
+        """Add a paragraph."""
+        self.parts.append(f"<p>{escape(text)}</p>")
+
+    def facts(self, facts: dict[str, str]) -> None:
+        """Add a list of names and values."""
+        rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items())
+        self.parts.append(f"<dl>{rows}</dl>")
+
+    def table(self, table: pd.DataFrame, caption: str = "") -> None:
+        """Add a table; its index is the first column."""
+        head = "".join(f"<th>{escape(str(c))}</th>" for c in [table.index.name or "", *table.columns])
+        body = "".join(
+            f"<tr><th>{escape(str(name))}</th>" + "".join(f"<td>{escape(str(v))}</td>" for v in row) + "</tr>"
+            for name, row in zip(table.index, table.to_numpy(), strict=True)
+        )
+        note = f"<caption>{escape(caption)}</caption>" if caption else ""
+        self.parts.append(f"<div class=scroll><table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+
+    def figure(self, figure: Figure, caption: str) -> None:
+        """Add a matplotlib figure."""
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+        plt.close(figure)
+        self.parts.append(
+            f'<figure><img class=plot src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}" '
+            f'alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
+        )
+
+    def grid(self, rows: Sequence[tuple[str, Sequence[torch.Tensor]]], columns: Sequence[str], caption: str) -> None:
+        """Add a grid of pictures with names of rows and columns.
+
+        Parameters
+        ----------
+        rows : sequence of (str, sequence of torch.Tensor)
+            Name and pictures (3, edge, edge) in [0, 1] of each row.
+        columns : sequence of str
+            One a picture; may be empty strings.
+        caption : str
+        """
+        head = "".join(f"<th>{escape(c)}</th>" for c in ["", *columns])
+        body = "".join(
+            f"<tr><th>{escape(name)}</th>" + "".join(f"<td>{_img(p, name)}</td>" for p in pictures) + "</tr>"
+            for name, pictures in rows
+        )
+        self.parts.append(
+            f"<figure><div class=scroll><table class=grid><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            f"<figcaption>{escape(caption)}</figcaption></figure>"
+        )
+
+    def write(self, target: str | Path) -> None:
+        """Write the page, atomically."""
+        page = Environment(autoescape=False).from_string(_PAGE)
+        write_text(target, page.render(title=escape(self.title), lead=escape(self.lead), parts=self.parts))
+
+
+def _img(picture: torch.Tensor, name: str) -> str:
+    buffer = io.BytesIO()
+    to_image(picture).save(buffer, "PNG", optimize=True)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(name)}">'
+
+
+def confusion_figure(confusion: pd.DataFrame, title: str) -> Figure:
+    """Draw a confusion matrix, true categories in rows, as shares of each row with counts written in.
+
+    Parameters
+    ----------
+    confusion : pandas.DataFrame
+        Counts; the index is true, the columns decoded.
+    title : str
+    """
+    shares = confusion.div(confusion.sum(axis=1), axis=0).to_numpy()
+    figure, axes = plt.subplots(figsize=(4.8, 4.2))
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, row in enumerate(confusion.to_numpy()):
+        for j, count in enumerate(row):
+            if count:
+                axes.text(j, i, count, ha="center", va="center", color="white" if shares[i, j] > 0.5 else "black")
+    axes.set_xticks(range(len(confusion.columns)), confusion.columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(confusion.index)), confusion.index)
+    axes.set(xlabel="decoded", ylabel="seen", title=title)
+    figure.colorbar(image, ax=axes, label="share of the row", fraction=0.046)
+    return figure
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title><style>
+body { font: 16px/1.5 system-ui, sans-serif; color: #1d2433; background: #fff; max-width: 72rem; margin: 2rem auto; padding: 0 1.2rem }
+h1 { font-size: 1.9rem; margin-bottom: .2rem } h2 { margin-top: 2.4rem; border-bottom: 2px solid #e3e7ef; padding-bottom: .2rem }
+.lead { font-size: 1.1rem; color: #46506a } .scroll { overflow-x: auto }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums } caption { text-align: left; color: #46506a; padding-bottom: .3rem }
+th, td { padding: .35rem .7rem; border-bottom: 1px solid #e3e7ef; text-align: right; font-size: .9rem } tbody th, thead th:first-child { text-align: left; font-weight: 600 }
+.grid th, .grid td { padding: .15rem .2rem; border: 0; text-align: center; font-size: .8rem } .grid tbody th { text-align: right; padding-right: .6rem; max-width: 9rem }
+.grid img { width: 72px; height: 72px; display: block; border: 1px solid #e3e7ef; border-radius: 4px }
+.plot { max-width: 100%; width: 30rem } figure { margin: 1rem 0 } figcaption { color: #46506a; font-size: .9rem; max-width: 60rem }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem } dt { font-weight: 600 } dd { margin: 0; overflow-wrap: anywhere }
+</style></head><body><h1>{{ title }}</h1><p class="lead">{{ lead }}</p>
+{% for part in parts %}{{ part }}
+{% endfor %}</body></html>
+"""

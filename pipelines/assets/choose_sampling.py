@@ -1,0 +1,119 @@
+"""Choose the embedded decoder's sampling on the 100 validation pictures, and draw quality against seconds.
+
+    python pipelines/assets/choose_sampling.py
+
+Guidance and noise are chosen at 20 steps, then scheduler and steps. Test pictures are not touched. Writes the table
+``build/assets/decoder/sampling.csv``, the picture ``quality_vs_seconds.png`` and the defaults in ``decoder.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from tqdm import tqdm
+from training import BUILD
+
+from braindecode_x.clip import ClipEncoder, image_targets
+from braindecode_x.diffusion import Conditions
+from braindecode_x.diffusion.latent import LatentReconstructor, Sampling
+from braindecode_x.files import atomic_path, write_json, write_text
+from braindecode_x.metrics.evaluate import mean_picture, picture_scores
+from braindecode_x.metrics.judge import Judge
+from braindecode_x.stimuli import ObjectStimuli
+
+GUIDANCES, NOISES = (1.0, 1.5, 2.0, 3.0), (0.4, 0.6, 0.8, 1.0)
+SCHEDULERS, STEPS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"), (4, 6, 10, 15, 20, 30)
+MARGIN = 0.07  # PixCorr above the mean picture that the choice must keep
+
+
+class Validation:
+    """Validation pictures, their embeddings, and the judge."""
+
+    def __init__(self, reconstructor: LatentReconstructor):
+        stimuli = ObjectStimuli()
+        pictures, encoder = stimuli.subset(split="validation", rendering="fluent3d"), ClipEncoder()
+        self.ids, self.reconstructor, self.judge = pictures.ids, reconstructor, Judge()
+        self.conditions = Conditions(encoder.space, image_targets(pictures, encoder).tensor())
+        self.seen = pictures.pixels(reconstructor.image_size).float() / 255
+        blank = mean_picture(stimuli.trainable(), reconstructor.image_size).expand_as(self.seen)
+        self.mean_pixcorr = picture_scores(blank, self.seen, self.judge)["PixCorr"].mean().item()
+
+    def score(self, sampling: Sampling) -> dict:
+        """Reconstruct all with these settings: scores and seconds a picture."""
+        started = time.time()
+        pictures = self.reconstructor.with_sampling(**asdict(sampling))(self.conditions, self.ids, seed=0)[:, 0]
+        seconds = (time.time() - started) / len(pictures)
+        scores = picture_scores(pictures, self.seen, self.judge)
+        return {**asdict(sampling), "seconds": seconds, **{k: float(torch.as_tensor(v).double().mean()) for k, v in scores.items()}}
+
+
+def choose(table: pd.DataFrame, mean_pixcorr: float) -> pd.Series:
+    """Best judged among the settings that keep the margin in PixCorr (best PixCorr when none does)."""
+    good = table[table["PixCorr"] >= mean_pixcorr + MARGIN]
+    if good.empty:
+        return table.loc[table["PixCorr"].idxmax()]
+    return good.loc[(good["100-way"] + good["two-way"]).idxmax()]
+
+
+def fastest(table: pd.DataFrame, tolerance: float = 0.01) -> pd.Series:
+    """The quickest setting whose two-way and PixCorr are within a hundredth of the best."""
+    near = (table["two-way"] >= table["two-way"].max() - tolerance) & (table["PixCorr"] >= table["PixCorr"].max() - tolerance)
+    near &= table["100-way"] >= table["100-way"].max() - 3 * tolerance
+    candidates = table[near] if near.any() else table
+    return candidates.loc[candidates["seconds"].idxmin()]
+
+
+def draw(table: pd.DataFrame, chosen: pd.Series, mean_pixcorr: float, target: Path) -> None:
+    """Quality against seconds a picture, a line a scheduler, points labelled with steps."""
+    figure, panels = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
+    for axes, metric in zip(panels, ("100-way", "two-way", "PixCorr"), strict=True):
+        for scheduler, group in table.groupby("scheduler"):
+            axes.plot(group["seconds"], group[metric], "o-", label=scheduler.removesuffix("Scheduler"), markersize=4)
+        first = table[table["scheduler"] == SCHEDULERS[0]]
+        for _, row in first.iterrows():
+            axes.annotate(int(row["steps"]), (row["seconds"], row[metric]), xytext=(3, 4), textcoords="offset points", fontsize=8)
+        axes.plot(chosen["seconds"], chosen[metric], "k*", markersize=13, label="chosen")
+        axes.set(xlabel="seconds a picture (2 CPU cores)", title=metric)
+        axes.grid(alpha=0.3)
+    panels[2].axhline(mean_pixcorr, color="grey", linestyle="--", label="mean picture")
+    panels[2].legend(fontsize=8)
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, dpi=130)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--decoder", type=Path, default=BUILD / "decoder" / "export")
+    arguments = parser.parse_args()
+    validation = Validation(LatentReconstructor.from_folder(arguments.decoder))
+    base = Sampling(steps=20)
+    grid = [replace(base, guidance_image=g, noise=n) for g in GUIDANCES for n in NOISES]
+    first = pd.DataFrame([validation.score(s) for s in tqdm(grid, desc="guidance and noise")])
+    best = choose(first, validation.mean_pixcorr)
+    base = replace(base, guidance_image=best["guidance_image"], noise=best["noise"])
+    grid = [replace(base, scheduler=name, steps=n) for name in SCHEDULERS for n in STEPS]
+    second = pd.DataFrame([validation.score(s) for s in tqdm(grid, desc="scheduler and steps")])
+    chosen = fastest(second)
+    table = pd.concat([first.assign(part="guidance and noise"), second.assign(part="scheduler and steps")])
+    table["mean_picture_PixCorr"] = validation.mean_pixcorr
+    table.to_csv(arguments.decoder.parent / "sampling.csv", index=False, float_format="%.4g")
+    draw(second, chosen, validation.mean_pixcorr, arguments.decoder / "quality_vs_seconds.png")
+    write_text(arguments.decoder / "chosen_on.txt", "\n".join(validation.ids) + "\n")
+    about = json.loads((arguments.decoder / "decoder.json").read_text())
+    names = asdict(base)
+    about["sampling"] = {name: type(value)(chosen[name]) for name, value in names.items()}
+    write_json(arguments.decoder / "decoder.json", about)
+    print(table.to_string())
+    print(chosen.to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Measure the embedded models once on the 200 test pictures, when everything about them has been chosen.
+
+    python pipelines/assets/measure.py
+
+Writes ``braindecode_x/assets/measured.csv`` and, to be looked at, ``data_cards/test_reconstructions.png``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+
+from braindecode_x.clip import ClipEncoder, image_targets, text_targets
+from braindecode_x.diffusion import Conditions, Reconstructor
+from braindecode_x.files import atomic_path
+from braindecode_x.metrics.evaluate import mean_picture, nearest_pictures, score_table
+from braindecode_x.metrics.judge import Judge
+from braindecode_x.metrics.significance import bootstrap_interval
+from braindecode_x.stimuli import ObjectStimuli
+from braindecode_x.stimuli.objects import RENDERINGS
+
+
+def retrieval(encoder: ClipEncoder, stimuli: ObjectStimuli) -> pd.DataFrame:
+    """Top-1 among the test concepts, from the 3D rendering to each other rendering and to the caption."""
+    shown = {r: image_targets(stimuli.subset(rendering=r), encoder).tensor() for r in RENDERINGS}
+    shown["caption"] = text_targets(stimuli.subset(rendering="fluent3d"), encoder).tensor()
+    solid = shown.pop("fluent3d")
+    hits = {name: (solid @ other.T).argmax(1) == torch.arange(len(solid)) for name, other in shown.items()}
+    hits["other renderings"] = torch.cat([hits[name] for name in RENDERINGS[1:]])
+    rows = []
+    for name, hit in hits.items():
+        low, high = bootstrap_interval(hit.double().numpy(), seed=0)
+        value = hit.double().mean().item()
+        rows.append({"system": f"CLIP, 3D to {name}", "metric": f"{len(solid)}-way", "value": value, "low": low, "high": high, "n": len(hit)})
+    return pd.DataFrame(rows)
+
+
+def draw(seen: torch.Tensor, pictures: torch.Tensor, target: Path, rows: int = 5, columns: int = 12) -> None:
+    """Seen pictures above their reconstructions, evenly spaced through the test set: nothing is picked."""
+    figure, panels = plt.subplots(2 * rows, columns, figsize=(columns * 0.8, 2 * rows * 0.82))
+    chosen = np.linspace(0, len(seen) - 1, rows * columns).astype(int).reshape(rows, columns)
+    for row in range(rows):
+        for column in range(columns):
+            for offset, images in enumerate((seen, pictures)):
+                axes = panels[2 * row + offset, column]
+                axes.imshow(images[chosen[row, column]].permute(1, 2, 0).numpy())
+                axes.set_xticks([])
+                axes.set_yticks([])
+                axes.spines[:].set_edgecolor("#dddddd")
+            if column == 0:
+                panels[2 * row, 0].set_ylabel("seen", fontsize=8)
+                panels[2 * row + 1, 0].set_ylabel("rebuilt", fontsize=8)
+    figure.subplots_adjust(0.03, 0.01, 0.995, 0.99, 0.06, 0.06)
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, dpi=120)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--target", type=Path, default=Path("braindecode_x/assets/measured.csv"))
+    parser.add_argument("--picture", type=Path, default=Path("data_cards/test_reconstructions.png"))
+    arguments = parser.parse_args()
+    stimuli, encoder = ObjectStimuli(), ClipEncoder()
+    test, training = stimuli.subset(split="test"), stimuli.trainable()
+    shown = test.subset(rendering="fluent3d")
+    reconstructor = Reconstructor.from_pretrained("embedded")
+    embeddings = image_targets(shown, encoder).tensor()
+    pictures = reconstructor(Conditions(encoder.space, embeddings), shown.ids, seed=0)[:, 0]
+    size = reconstructor.image_size
+    seen = shown.pixels(size).float() / 255
+    candidates = image_targets(training, encoder).tensor()
+    systems = {
+        "reconstruction": pictures,
+        "mean training picture": mean_picture(training, size).expand_as(seen),
+        "nearest training picture": nearest_pictures(embeddings, candidates, training, size),
+    }
+    table = pd.concat([retrieval(encoder, test), score_table(systems, seen, Judge())])
+    with atomic_path(arguments.target) as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4g")
+    draw(seen, pictures, arguments.picture)
+    print(table.to_string())
+
+
+if __name__ == "__main__":
+    main()

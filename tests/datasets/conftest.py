@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+MAKE = Path(__file__).parents[1] / "data" / "haxby2001" / "make.py"
+
+
+@pytest.fixture
+def miniature(tmp_path: Path) -> Path:
+    """A fresh miniature of the recording, to read or to damage."""
+    runpy.run_path(str(MAKE))["make"](tmp_path)
+    return tmp_path

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from braindecode_x.clip import EmbeddingSpace
+from braindecode_x.embeddings import Embeddings
+
+SPACE = EmbeddingSpace("tiny", "none", "pooled", (4,), "unit")
+
+
+def make(n: int = 3, **columns) -> Embeddings:
+    index = pd.DataFrame({"id": [f"{k:02}" for k in range(n)], "stimulus": [f"s{k}" for k in range(n)], **columns})
+    return Embeddings(index, SPACE, torch.arange(4.0 * n).view(n, 4), torch.ones(n, 4))
+
+
+def test_a_file_gives_back_what_was_saved(tmp_path):
+    saved = make(run=[1, 2, 3])
+    saved.save(tmp_path / "e.safetensors")
+    loaded = Embeddings.load(tmp_path / "e.safetensors")
+    assert loaded.space == SPACE
+    assert torch.equal(loaded.image, saved.image)
+    assert torch.equal(loaded.text, saved.text)
+    pd.testing.assert_frame_equal(loaded.index, saved.index)
+    assert loaded.ids == ["00", "01", "02"]  # ids that look like numbers stay text
+
+
+def test_an_index_without_ids_is_refused():
+    with pytest.raises(ValueError, match="missing the columns"):
+        Embeddings(pd.DataFrame({"stimulus": ["a"]}), SPACE, torch.zeros(1, 4))
+
+
+def test_repeated_ids_are_refused():
+    with pytest.raises(ValueError, match="ids repeat"):
+        Embeddings(pd.DataFrame({"id": ["a", "a"], "stimulus": ["a", "b"]}), SPACE, torch.zeros(2, 4))
+
+
+def test_rows_must_match():
+    with pytest.raises(ValueError, match="1 rows for 2 embeddings"):
+        Embeddings(pd.DataFrame({"id": ["a"], "stimulus": ["a"]}), SPACE, torch.zeros(2, 4))
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no such file of embeddings"):
+        Embeddings.load(tmp_path / "none.safetensors")
+    (tmp_path / "text.safetensors").write_text("hello")
+    with pytest.raises(ValueError, match="not a readable safetensors file"):
+        Embeddings.load(tmp_path / "text.safetensors")
+    save_file({"image": torch.zeros(1, 4)}, tmp_path / "plain.safetensors")
+    with pytest.raises(ValueError, match="not a file of embeddings"):
+        Embeddings.load(tmp_path / "plain.safetensors")
