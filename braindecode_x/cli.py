@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import auto_cli
+
+if TYPE_CHECKING:
+    from braindecode_x.stimuli import Stimuli
 
 
 def embed(
@@ -150,7 +153,7 @@ def demo(output: Path = Path("runs/demo"), seed: int = 0) -> None:
     say(f"open this page in a browser: {run_demo(output, seed)}")
 
 
-def open_stimuli(name: str, captions: Path | None = None, every: bool = False):
+def open_stimuli(name: str, captions: Path | None = None, every: bool = False) -> Stimuli:
     """Open "objects" (its 3D renderings, or every rendering) or a folder of pictures."""
     from braindecode_x.stimuli import FolderStimuli, ObjectStimuli
 
@@ -164,7 +167,7 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-COMMANDS = {"embed": embed, "reconstruct": reconstruct, "evaluate": evaluate, "demo": demo}
+COMMANDS: dict[str, Any] = {"embed": embed, "reconstruct": reconstruct, "evaluate": evaluate, "demo": demo}
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ from braindecode_x.report import Page, confusion_figure, wide_table
 from braindecode_x.stimuli import ObjectStimuli
 from braindecode_x.stimuli.base import to_pixels
 
-PERMUTATIONS, TEST_PICTURES, RUNS_SHOWN = 1000, 40, 4
+PERMUTATIONS, TEST_PICTURES, RUNS_SHOWN = 2000, 40, 4
 T = TypeVar("T")
 
 
@@ -94,16 +95,9 @@ def decode_recording(output: Path, encoder: ClipEncoder, seed: int) -> Recording
     betas = glm_betas(recording.bold, recording.runs, events, recording.tr, onset_shift=Haxby2001.onset_shift)
     prototypes = category_prototypes()
     targets = {name: encoder.encode_images(images).mean(0).numpy() for name, images in prototypes.items()}
-    decodings = {}
+    decodings: dict[str, CategoryDecoding] = {}
     for name, samples in {"blocks": blocks, "single volumes": volumes, "GLM betas of blocks": betas}.items():
-        options = {"blocks": samples.blocks, "n_permutations": PERMUTATIONS, "seed": seed}
-        data = (samples.brain, samples.labels, samples.runs)
-        decodings[f"{name}, through CLIP"] = _stage(
-            f"decode {name} through CLIP", lambda d=data, o=options: decode_through_embeddings(*d, targets, **o)
-        )
-        decodings[f"{name}, direct ridge"] = _stage(
-            f"decode {name} directly", lambda d=data, o=options: decode_directly(*d, **o)
-        )
+        decodings |= _stage(f"decode {name}", partial(decode_both_ways, name, samples, targets, seed))
     decoded = decodings["blocks, through CLIP"]
     save_decoded(output / "decoded.safetensors", blocks, decoded, encoder)
     reconstruct_file(output / "decoded.safetensors", output / "pictures", seed=seed)
@@ -112,6 +106,19 @@ def decode_recording(output: Path, encoder: ClipEncoder, seed: int) -> Recording
     control = pictures[torch.from_numpy(other)]
     table = recording_table(decodings, decoded.predicted[other], pictures, control, prototypes, seed)
     return RecordingResult(blocks, decodings, table, pictures, control, prototypes)
+
+
+def decode_both_ways(
+    name: str, samples: Samples, targets: dict[str, np.ndarray], seed: int
+) -> dict[str, CategoryDecoding]:
+    """Decode samples through CLIP space and directly, in the same folds."""
+    data = (samples.brain, samples.labels, samples.runs)
+    return {
+        f"{name}, through CLIP": decode_through_embeddings(
+            *data, targets, blocks=samples.blocks, n_permutations=PERMUTATIONS, seed=seed
+        ),
+        f"{name}, direct ridge": decode_directly(*data, blocks=samples.blocks, n_permutations=PERMUTATIONS, seed=seed),
+    }
 
 
 def save_decoded(target: Path, blocks: Samples, decoded: CategoryDecoding, encoder: ClipEncoder) -> None:
@@ -139,7 +146,14 @@ def recording_table(
     """Collect accuracies of naming the category: from brain patterns, and of the pictures by the judge."""
     blocks = decodings["blocks, through CLIP"]
     rows = [
-        {"system": name, "value": d.accuracy, "low": d.interval[0], "high": d.interval[1], "n": len(d.labels), "p": d.p_value}
+        {
+            "system": name,
+            "value": d.accuracy,
+            "low": d.interval[0],
+            "high": d.interval[1],
+            "n": len(d.labels),
+            "p": d.p_value,
+        }
         for name, d in decodings.items()
     ]
     judged = {"pictures of blocks, named by the judge": pictures, "pictures, shuffled brain": control}
@@ -152,15 +166,15 @@ def recording_table(
 
 
 def judged_categories(pictures: torch.Tensor, prototypes: dict) -> np.ndarray:
-    """Name each picture's category: the one whose prototype is nearest (correlation) in the judge's space."""
-    judge = Judge()
+    """Name each picture's category: the one whose prototypes are nearest (centred cosine) in the judge's space."""
+    judge, names = Judge(), list(prototypes)
     size = pictures.shape[-1]
-    names = list(prototypes)
     shown = torch.stack([to_pixels(image, size).float() / 255 for images in prototypes.values() for image in images])
-    features = F.normalize(judge.features(shown).unflatten(0, (len(names), -1)).mean(1), dim=-1)
-    centre = features.mean(0)
-    similarity = F.normalize(F.normalize(judge.features(pictures), dim=-1) - centre, dim=-1) @ F.normalize(features - centre, dim=-1).T
-    return np.array(names)[similarity.argmax(1).numpy()]
+    categories = F.normalize(judge.features(shown), dim=-1).unflatten(0, (len(names), -1)).mean(1)
+    centre = categories.mean(0)
+    centred = F.normalize(judge.features(pictures), dim=-1) - centre
+    nearest = (centred @ F.normalize(categories - centre, dim=-1).T).argmax(1)
+    return np.array(names)[nearest.numpy()]
 
 
 def rebuild_objects(output: Path, encoder: ClipEncoder, seed: int) -> pd.DataFrame:
@@ -173,7 +187,8 @@ def rebuild_objects(output: Path, encoder: ClipEncoder, seed: int) -> pd.DataFra
     Embeddings(index, encoder.space, embeddings).save(output / "true.safetensors")
     reconstruct_file(output / "true.safetensors", output / "pictures", seed=seed)
     return _stage(
-        "score the test pictures", lambda: evaluate_folder(output / "pictures", ObjectStimuli(), output / "metrics", seed=seed)
+        "score the test pictures",
+        lambda: evaluate_folder(output / "pictures", ObjectStimuli(), output / "metrics", seed=seed),
     )
 
 
@@ -205,9 +220,10 @@ def write_page(
 def _recording_part(page: Page, recording: RecordingResult) -> None:
     page.heading("Real fMRI, decoded")
     page.text(
-        "One person looked at pictures of eight categories (Haxby et al. 2001; 12 runs, 530 voxels of one slice). Each run "
-        "is decoded by ridge regression fitted on the other eleven. The photographs this person saw are not in the "
-        "package: three drawn pictures stand for each category, so a reconstruction can match the category, not the photograph."
+        "One person looked at pictures of eight categories (Haxby et al. 2001; 12 runs, 530 voxels of one slice). Each "
+        "run is decoded by ridge regression fitted on the other eleven. The photographs this person saw are not in the "
+        "package: three drawn pictures stand for each category, so a reconstruction can match the category, not the "
+        "photograph."
     )
     labels, runs = recording.samples.labels, recording.samples.runs
     names = list(recording.prototypes)
@@ -219,14 +235,16 @@ def _recording_part(page: Page, recording: RecordingResult) -> None:
     page.grid(
         rows,
         names,
-        "Top row: what stands for the category. Below: one reconstruction for each held-out block of the first runs, then "
-        "the control, in which the brain patterns of a run were shuffled among its blocks.",
+        "Top row: what stands for the category. Below: one reconstruction for each held-out block of the first runs, "
+        "then the control, in which the brain patterns of a run were shuffled among its blocks.",
     )
     shown = recording.table.copy()
     text = wide_table(shown)
     text["p (permutation)"] = ["" if np.isnan(p) else f"{p:.3g}" for p in shown["p"]]
     text["n"] = shown["n"].to_numpy()
-    page.table(text, f"Which of eight categories (chance 12.5%); intervals over runs; {PERMUTATIONS} permutations within runs")
+    page.table(
+        text, f"Which of eight categories (chance 12.5%); intervals over runs; {PERMUTATIONS} permutations within runs"
+    )
     page.figure(
         confusion_figure(recording.decodings["blocks, through CLIP"].confusion, "96 held-out blocks, through CLIP"),
         "Held-out blocks decoded through CLIP space: rows are what was seen, columns what was decoded.",
@@ -237,16 +255,21 @@ def _objects_part(page: Page, folder: Path, table: pd.DataFrame) -> None:
     page.heading("Unseen pictures, from their true embeddings")
     page.text(
         "The upper bound of this decoder: 40 pictures that no trained part has seen, rebuilt from their own CLIP "
-        "embeddings. Two baselines need no decoder: the mean training picture, and the training picture nearest in CLIP "
-        "space (often a flat drawing of the same concept, which recalls rather than rebuilds)."
+        "embeddings. Two baselines need no decoder: the mean training picture, and the training picture nearest in "
+        "CLIP space (often a flat drawing of the same concept, which recalls rather than rebuilds)."
     )
     manifest, pictures = read_reconstructions(folder)
     seen = ObjectStimuli().pixels(pictures.shape[-1], manifest["stimulus"].tolist()).float() / 255
     rows = []
     for start in range(0, len(seen), 10):
         rows += [("seen", seen[start : start + 10]), ("rebuilt", pictures[start : start + 10, 0])]
-    page.grid([(name, list(row)) for name, row in rows], [""] * 10, "Test pictures and their reconstructions, one draw each.")
-    page.table(wide_table(table), f"n = {len(seen)}; intervals over pictures; judged in the space of a network that took no part")
+    page.grid(
+        [(name, list(row)) for name, row in rows], [""] * 10, "Test pictures and their reconstructions, one draw each."
+    )
+    page.table(
+        wide_table(table),
+        f"n = {len(seen)}; intervals over pictures; judged in the space of a network that took no part",
+    )
 
 
 def _stage(what: str, run: Callable[[], T]) -> T:

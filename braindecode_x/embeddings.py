@@ -28,9 +28,9 @@ class Embeddings:
         columns (``subject``, ``split``, ``run``, ``label``, ...).
     space : EmbeddingSpace
     image : torch.Tensor
-        (n, \\*shape) float32.
+        (n, ...) float32.
     text : torch.Tensor, optional
-        (n, \\*shape) float32.
+        (n, ...) float32.
     """
 
     index: pd.DataFrame

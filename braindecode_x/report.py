@@ -88,7 +88,9 @@ class Page:
             for name, row in zip(table.index, table.to_numpy(), strict=True)
         )
         note = f"<caption>{escape(caption)}</caption>" if caption else ""
-        self.parts.append(f"<div class=scroll><table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+        self.parts.append(
+            f"<div class=scroll><table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
 
     def figure(self, figure: Figure, caption: str) -> None:
         """Add a matplotlib figure."""
@@ -117,8 +119,8 @@ class Page:
             for name, pictures in rows
         )
         self.parts.append(
-            f"<figure><div class=scroll><table class=grid><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-            f"<figcaption>{escape(caption)}</figcaption></figure>"
+            f"<figure><div class=scroll><table class=grid><thead><tr>{head}</tr></thead>"
+            f"<tbody>{body}</tbody></table></div><figcaption>{escape(caption)}</figcaption></figure>"
         )
 
     def write(self, target: str | Path) -> None:
@@ -158,18 +160,37 @@ def confusion_figure(confusion: pd.DataFrame, title: str) -> Figure:
 
 
 _PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title><style>
-body { font: 16px/1.5 system-ui, sans-serif; color: #1d2433; background: #fff; max-width: 72rem; margin: 2rem auto; padding: 0 1.2rem }
-h1 { font-size: 1.9rem; margin-bottom: .2rem } h2 { margin-top: 2.4rem; border-bottom: 2px solid #e3e7ef; padding-bottom: .2rem }
-.lead { font-size: 1.1rem; color: #46506a } .scroll { overflow-x: auto }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums } caption { text-align: left; color: #46506a; padding-bottom: .3rem }
-th, td { padding: .35rem .7rem; border-bottom: 1px solid #e3e7ef; text-align: right; font-size: .9rem } tbody th, thead th:first-child { text-align: left; font-weight: 600 }
-.grid th, .grid td { padding: .15rem .2rem; border: 0; text-align: center; font-size: .8rem } .grid tbody th { text-align: right; padding-right: .6rem; max-width: 9rem }
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; color: #1d2433; background: #fff;
+  max-width: 72rem; margin: 2rem auto; padding: 0 1.2rem }
+h1 { font-size: 1.9rem; margin-bottom: .2rem }
+h2 { margin-top: 2.4rem; border-bottom: 2px solid #e3e7ef; padding-bottom: .2rem }
+.lead { font-size: 1.1rem; color: #46506a }
+.scroll { overflow-x: auto }
+table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums }
+caption { text-align: left; color: #46506a; padding-bottom: .3rem }
+th, td { padding: .35rem .7rem; border-bottom: 1px solid #e3e7ef; text-align: right; font-size: .9rem }
+tbody th, thead th:first-child { text-align: left; font-weight: 600 }
+.grid th, .grid td { padding: .15rem .2rem; border: 0; text-align: center; font-size: .8rem }
+.grid tbody th { text-align: right; padding-right: .6rem; max-width: 9rem }
 .grid img { width: 72px; height: 72px; display: block; border: 1px solid #e3e7ef; border-radius: 4px }
-.plot { max-width: 100%; width: 30rem } figure { margin: 1rem 0 } figcaption { color: #46506a; font-size: .9rem; max-width: 60rem }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem } dt { font-weight: 600 } dd { margin: 0; overflow-wrap: anywhere }
-</style></head><body><h1>{{ title }}</h1><p class="lead">{{ lead }}</p>
+.plot { max-width: 100%; width: 30rem }
+figure { margin: 1rem 0 }
+figcaption { color: #46506a; font-size: .9rem; max-width: 60rem }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem }
+dt { font-weight: 600 }
+dd { margin: 0; overflow-wrap: anywhere }
+</style>
+</head>
+<body>
+<h1>{{ title }}</h1>
+<p class="lead">{{ lead }}</p>
 {% for part in parts %}{{ part }}
-{% endfor %}</body></html>
+{% endfor %}</body>
+</html>
 """

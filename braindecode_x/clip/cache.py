@@ -139,7 +139,9 @@ def text_targets(
     """
     without = [i for i, caption in zip(stimuli.ids, stimuli.captions, strict=True) if not caption]
     if without:
-        raise ValueError(f"stimulus set {stimuli.name!r}: {len(without)} stimuli have no caption, for example {without[:3]}")
+        raise ValueError(
+            f"stimulus set {stimuli.name!r}: {len(without)} stimuli have no caption, for example {without[:3]}"
+        )
     cache = TargetCache(encoder.space, "text", root)
     captions = stimuli.table["caption"]
     return _fill(cache, stimuli, lambda ids: encoder.encode_texts([captions[i] for i in ids]), progress)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -51,7 +52,7 @@ class ClipEncoder:
             name, weights = f"local-dir:{folder}", f"sha256:{_folder_hash(folder)}"
         else:
             name, weights = _known_architecture(str(model), pretrained)
-        self.model = _create(name, None if folder.is_dir() else pretrained).eval().to(device)
+        self.model: Any = _create(name, None if folder.is_dir() else pretrained).eval().to(device)
         self.device = torch.device(device)
         self.transform = image_transform_v2(PreprocessCfg(**self.model.visual.preprocess_cfg), is_train=False)
         self.tokenizer = open_clip.get_tokenizer(name)
@@ -114,7 +115,9 @@ def _known_architecture(model: str, pretrained: str | None) -> tuple[str, str]:
         raise unknown_name("CLIP model", model, [EMBEDDED, *names])
     tags = open_clip.list_pretrained_tags_by_model(model)
     if pretrained is None:
-        raise ValueError(f"CLIP model {model!r} needs pretrained weights: name one of {', '.join(tags) or 'your files'}")
+        raise ValueError(
+            f"CLIP model {model!r} needs pretrained weights: name one of {', '.join(tags) or 'your files'}"
+        )
     if Path(pretrained).is_file():
         return model, f"sha256:{file_hash(pretrained)}"
     if pretrained.lower() not in tags:
@@ -129,6 +132,6 @@ def _create(name: str, pretrained: str | None) -> torch.nn.Module:
     except Exception as error:
         source = name.removeprefix("local-dir:") if pretrained is None else f"{name} / {pretrained}"
         raise FileNotFoundError(
-            f"{source}: the weights could not be loaded ({error}). Without a network, fetch the open_clip folder of this "
-            "model elsewhere (open_clip_config.json and open_clip_model.safetensors) and give its path as the model"
+            f"{source}: the weights could not be loaded ({error}). Without a network, fetch its open_clip folder "
+            "elsewhere (open_clip_config.json and open_clip_model.safetensors) and give its path as the model"
         ) from error

@@ -75,4 +75,6 @@ class EmbeddingSpace:
             The spaces differ; the message names both.
         """
         if self != other:
-            raise ValueError(f"embeddings of another space: {who} works in [{self}]; given were embeddings of [{other}]")
+            raise ValueError(
+                f"embeddings of another space: {who} works in [{self}]; given were embeddings of [{other}]"
+            )

@@ -18,9 +18,9 @@ class Conditions:
     space : EmbeddingSpace
         The space of ``image`` and ``text``.
     image : torch.Tensor
-        (n, \\*shape) image embeddings.
+        (n, ...) image embeddings.
     text : torch.Tensor, optional
-        (n, \\*shape) text embeddings.
+        (n, ...) text embeddings.
     low_level : torch.Tensor, optional
         (n, 3, height, width) in [0, 1]: pictures to start from.
     """
@@ -36,9 +36,8 @@ class Conditions:
             if value is None:
                 continue
             if tuple(value.shape[1:]) != self.space.shape:
-                raise ValueError(
-                    f"conditions.{name}: expected (n, {', '.join(map(str, self.space.shape))}), found {tuple(value.shape)}"
-                )
+                expected = ", ".join(map(str, self.space.shape))
+                raise ValueError(f"conditions.{name}: expected (n, {expected}), found {tuple(value.shape)}")
             if not torch.isfinite(value).all():
                 raise ValueError(f"conditions.{name}: holds values that are not finite")
         for name in ("text", "low_level"):
@@ -46,7 +45,8 @@ class Conditions:
             if value is not None and len(value) != len(self.image):
                 raise ValueError(f"conditions.{name}: expected {len(self.image)} rows as in image, found {len(value)}")
         if self.low_level is not None and (self.low_level.ndim != 4 or self.low_level.shape[1] != 3):
-            raise ValueError(f"conditions.low_level: expected (n, 3, height, width), found {tuple(self.low_level.shape)}")
+            found = tuple(self.low_level.shape)
+            raise ValueError(f"conditions.low_level: expected (n, 3, height, width), found {found}")
 
     def __len__(self) -> int:
         return len(self.image)

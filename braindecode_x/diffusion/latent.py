@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,8 +61,8 @@ class LatentReconstructor(Reconstructor):
 
     Parameters
     ----------
-    unet : UNet2DConditionModel
-    vae : AutoencoderKL
+    unet : diffusers.UNet2DConditionModel
+    vae : diffusers.AutoencoderKL
         On pixels unshuffled by ``unshuffle``; its config holds ``latents_mean`` and ``latents_std`` per channel.
     projector : ConditionProjector
     scheduler_config : dict
@@ -74,8 +74,8 @@ class LatentReconstructor(Reconstructor):
 
     def __init__(
         self,
-        unet: UNet2DConditionModel,
-        vae: AutoencoderKL,
+        unet: Any,
+        vae: Any,
         projector: ConditionProjector,
         scheduler_config: dict[str, Any],
         space: EmbeddingSpace,
@@ -102,7 +102,7 @@ class LatentReconstructor(Reconstructor):
         options = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False, "local_files_only": True}
         unet = UNet2DConditionModel.from_pretrained(folder / "unet", **options)
         return cls(
-            unet.to(device=device, memory_format=torch.channels_last),
+            unet.to(device).to(memory_format=torch.channels_last),
             AutoencoderKL.from_pretrained(folder / "vae", **options).to(device),
             ConditionProjector.from_pretrained(folder / "projector", **options).to(device),
             json.loads((folder / "scheduler" / "scheduler_config.json").read_text()),
@@ -145,13 +145,13 @@ class LatentReconstructor(Reconstructor):
             latents = scheduler.step(output, time, latents, **extra).prev_sample
         return self.decode(latents).cpu()
 
-    def _guide(self, conditions: Conditions):
+    def _guide(self, conditions: Conditions) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         """Return a function (latents, time) -> guided network output; conditions are projected once."""
         settings, n = self.sampling, len(conditions)
         image = self.projector.standardise(conditions.image.to(self.device).float())
-        with_text = conditions.text is not None and settings.guidance_text != 0
-        text = conditions.text.to(self.device).float() if with_text else torch.zeros_like(image)
-        weights = {"image": settings.guidance_image} | ({"text": settings.guidance_text} if with_text else {})
+        weights, text = {"image": settings.guidance_image}, torch.zeros_like(image)
+        if conditions.text is not None and settings.guidance_text != 0:
+            weights["text"], text = settings.guidance_text, conditions.text.to(self.device).float()
         null = 1 - sum(weights.values())
         kinds = [*weights, *(["null"] if null != 0 else [])]
         factors = torch.tensor([*weights.values(), null][: len(kinds)], device=self.device).view(-1, 1, 1, 1, 1)

@@ -30,5 +30,5 @@ def keyed_generators(seed: int, ids: Sequence[str], sample: int) -> list[torch.G
 
 
 def draw(generators: Sequence[torch.Generator], shape: Sequence[int]) -> torch.Tensor:
-    """Draw standard normal noise: (len(generators), \\*shape), float32 on the CPU."""
+    """Draw standard normal noise: (len(generators), ...), float32 on the CPU."""
     return torch.stack([torch.randn(tuple(shape), generator=generator) for generator in generators])

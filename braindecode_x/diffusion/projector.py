@@ -8,7 +8,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
 
-class ConditionProjector(ModelMixin, ConfigMixin):
+class ConditionProjector(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Project an image and a text embedding to a few tokens each; a dropped one becomes learned null tokens.
 
     Parameters

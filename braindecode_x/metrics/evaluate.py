@@ -175,7 +175,9 @@ def read_reconstructions(folder: Path) -> tuple[pd.DataFrame, torch.Tensor]:
     manifest = pd.read_csv(folder / MANIFEST, dtype={"id": str, "stimulus": str})
     missing = [file for file in manifest["file"] if not (folder / file).is_file()]
     if missing:
-        raise FileNotFoundError(f"{folder}: {len(missing)} pictures of {MANIFEST} are missing, for example {missing[0]}")
+        raise FileNotFoundError(
+            f"{folder}: {len(missing)} pictures of {MANIFEST} are missing, for example {missing[0]}"
+        )
     images = [Image.open(folder / file).convert("RGB") for file in manifest["file"]]
     pixels = torch.stack([to_pixels(image, image.height) for image in images]).float() / 255
     return manifest, pixels.unflatten(0, (manifest["id"].nunique(), -1))

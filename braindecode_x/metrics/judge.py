@@ -49,7 +49,7 @@ class Judge:
         self._std = torch.tensor(about["std"], device=device).view(3, 1, 1)
         self.model = timm.create_model(self.name, num_classes=0)
         self.model.load_state_dict(load_file(folder / "model.safetensors"))  # fp16 is copied into float32
-        self.model.eval().to(device=device, memory_format=torch.channels_last)
+        self.model.eval().to(device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def features(self, images: torch.Tensor | Iterable[torch.Tensor], batch_size: int = 50) -> torch.Tensor:
@@ -69,7 +69,9 @@ class Judge:
         if not isinstance(images, torch.Tensor):
             images = torch.stack(list(images))
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise ValueError(f"images: expected float (n, 3, height, width), found {images.dtype} {tuple(images.shape)}")
+            raise ValueError(
+                f"images: expected float (n, 3, height, width), found {images.dtype} {tuple(images.shape)}"
+            )
         size = (self.image_size, self.image_size)
         parts = []
         for batch in images.split(batch_size):
@@ -77,4 +79,3 @@ class Judge:
             inputs = ((batch - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
             parts.append(self.model(inputs).float().cpu())
         return torch.cat(parts)
-

@@ -65,7 +65,7 @@ def ranks(similarity: torch.Tensor, targets: torch.Tensor | None = None) -> torc
         raise ValueError(f"similarity: expected numbers, found NaN in row {similarity.isnan().any(1).nonzero()[0, 0]}")
     right = _right_columns(similarity, targets)
     best = similarity.masked_fill(~right, -torch.inf).amax(1, keepdim=True)
-    higher = (~right & (similarity > best)).sum(1)
+    higher = (similarity > best).sum(1)
     tied = (~right & (similarity == best)).sum(1)
     return (higher + tied / 2).to("cpu", torch.float64)
 

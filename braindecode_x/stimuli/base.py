@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 class Stimuli(ABC):
@@ -102,9 +102,9 @@ class Stimuli(ABC):
         try:
             image = Image.open(io.BytesIO(self.read(stimulus)))
             image.load()
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
+            return on_white(image)
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             raise ValueError(f"{self.where(stimulus)}: not a readable picture ({error})") from error
-        return on_white(image)
 
     def pixels(self, size: int, ids: Sequence[str] | None = None) -> torch.Tensor:
         """Decode pictures to one size.
@@ -131,7 +131,18 @@ class Stimuli(ABC):
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """Convert a picture of any mode to RGB, transparency composed on white."""
+    """Convert a picture of any mode to RGB, turned as its camera says, transparency composed on white.
+
+    Raises
+    ------
+    ValueError
+        The values have no known range (32-bit).
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # convert() would clip instead of scale
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"32 bits per channel (mode {image.mode}); expected 8 or 16 bits")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

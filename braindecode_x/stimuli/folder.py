@@ -17,8 +17,8 @@ class FolderStimuli(Stimuli):
     Parameters
     ----------
     folder : str or Path
-        Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF). Hidden files are passed over; any other file that is not a picture
-        is an error, except ``captions.csv``.
+        Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF). Hidden files and folders are passed over; any other file that is
+        not a picture is an error, except ``captions.csv``.
     captions : str or Path, optional
         CSV with the columns ``id`` and ``caption`` (more columns are kept). Default: ``captions.csv`` in the folder
         when it is there. A picture's id is its path within the folder without the extension, parts joined by ``/``.
@@ -36,17 +36,27 @@ class FolderStimuli(Stimuli):
         if not self.folder.is_dir():
             raise FileNotFoundError(f"{self.folder}: no such folder of pictures")
         table_file = self._caption_file(captions)
-        files = [p for p in sorted(self.folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+        files = [p for p in sorted(self.folder.rglob("*")) if not (p.is_dir() or self._hidden(p))]
         files = [p for p in files if not (table_file and p.resolve() == table_file.resolve())]
+        broken = [p for p in files if not p.exists()]
+        if broken:
+            raise ValueError(f"{broken[0]}: a link to a file that is not there; fetch it or remove the link")
         others = [p for p in files if p.suffix.lower() not in EXTENSIONS]
         if others:
-            raise ValueError(f"{others[0]}: not a picture by its ending; expected one of {', '.join(sorted(EXTENSIONS))}")
+            raise ValueError(
+                f"{others[0]}: not a picture by its ending; expected one of {', '.join(sorted(EXTENSIONS))}"
+            )
         if not files:
-            raise ValueError(f"{self.folder}: holds no picture; expected files ending in {', '.join(sorted(EXTENSIONS))}")
+            raise ValueError(
+                f"{self.folder}: holds no picture; expected files ending in {', '.join(sorted(EXTENSIONS))}"
+            )
         ids = [p.relative_to(self.folder).with_suffix("").as_posix() for p in files]
         table = pd.DataFrame({"file": [str(p) for p in files], "caption": ""}, index=pd.Index(ids, name="id"))
         self._refuse_duplicates(table)
         super().__init__(self.folder.resolve().name, _with_captions(table, table_file))
+
+    def _hidden(self, path: Path) -> bool:
+        return any(part.startswith(".") for part in path.relative_to(self.folder).parts)
 
     def _caption_file(self, captions: str | Path | None) -> Path | None:
         if captions is not None:
@@ -79,7 +89,9 @@ def _with_captions(table: pd.DataFrame, file: Path | None) -> pd.DataFrame:
         raise ValueError(f"{file}: needs the columns id and caption; missing {sorted(missing)}, found {list(captions)}")
     captions = captions.set_index("id")
     if captions.index.has_duplicates:
-        raise ValueError(f"{file}: ids must be unique; repeated: {captions.index[captions.index.duplicated()].tolist()[:5]}")
+        raise ValueError(
+            f"{file}: ids must be unique; repeated: {captions.index[captions.index.duplicated()].tolist()[:5]}"
+        )
     unknown = captions.index.difference(table.index)
     if len(unknown):
         raise ValueError(f"{file}: ids without a picture: {unknown.tolist()[:5]}")

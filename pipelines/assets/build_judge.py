@@ -1,6 +1,6 @@
 """Write the embedded judge: EfficientNet-Lite2 as published, without its classifier, in fp16.
 
-    python pipelines/assets/build_judge.py [--downloads FOLDER]
+python pipelines/assets/build_judge.py [--downloads FOLDER]
 """
 
 from __future__ import annotations

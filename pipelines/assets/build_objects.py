@@ -97,9 +97,7 @@ def concept_rows(table: list[dict], pictures: dict[str, dict[str, bytes]]) -> li
                 "caption": _words(entry),
             }
         )
-    split = split_concepts(
-        {r["concept"]: r["family"] for r in rows}, RECORDING_CONCEPTS, N_TEST, N_VALIDATION, SEED
-    )
+    split = split_concepts({r["concept"]: r["family"] for r in rows}, RECORDING_CONCEPTS, N_TEST, N_VALIDATION, SEED)
     return [{**r, "split": split[r["concept"]]} for r in sorted(rows, key=lambda r: r["concept"])]
 
 

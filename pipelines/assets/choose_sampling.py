@@ -51,7 +51,11 @@ class Validation:
         pictures = self.reconstructor.with_sampling(**asdict(sampling))(self.conditions, self.ids, seed=0)[:, 0]
         seconds = (time.time() - started) / len(pictures)
         scores = picture_scores(pictures, self.seen, self.judge)
-        return {**asdict(sampling), "seconds": seconds, **{k: float(torch.as_tensor(v).double().mean()) for k, v in scores.items()}}
+        return {
+            **asdict(sampling),
+            "seconds": seconds,
+            **{k: float(torch.as_tensor(v).double().mean()) for k, v in scores.items()},
+        }
 
 
 def choose(table: pd.DataFrame, mean_pixcorr: float) -> pd.Series:
@@ -63,8 +67,10 @@ def choose(table: pd.DataFrame, mean_pixcorr: float) -> pd.Series:
 
 
 def fastest(table: pd.DataFrame, tolerance: float = 0.01) -> pd.Series:
-    """The quickest setting whose two-way and PixCorr are within a hundredth of the best."""
-    near = (table["two-way"] >= table["two-way"].max() - tolerance) & (table["PixCorr"] >= table["PixCorr"].max() - tolerance)
+    """Return the quickest setting whose two-way and PixCorr are within a hundredth of the best."""
+    near = (table["two-way"] >= table["two-way"].max() - tolerance) & (
+        table["PixCorr"] >= table["PixCorr"].max() - tolerance
+    )
     near &= table["100-way"] >= table["100-way"].max() - 3 * tolerance
     candidates = table[near] if near.any() else table
     return candidates.loc[candidates["seconds"].idxmin()]
@@ -78,7 +84,9 @@ def draw(table: pd.DataFrame, chosen: pd.Series, mean_pixcorr: float, target: Pa
             axes.plot(group["seconds"], group[metric], "o-", label=scheduler.removesuffix("Scheduler"), markersize=4)
         first = table[table["scheduler"] == SCHEDULERS[0]]
         for _, row in first.iterrows():
-            axes.annotate(int(row["steps"]), (row["seconds"], row[metric]), xytext=(3, 4), textcoords="offset points", fontsize=8)
+            axes.annotate(
+                int(row["steps"]), (row["seconds"], row[metric]), xytext=(3, 4), textcoords="offset points", fontsize=8
+            )
         axes.plot(chosen["seconds"], chosen[metric], "k*", markersize=13, label="chosen")
         axes.set(xlabel="seconds a picture (2 CPU cores)", title=metric)
         axes.grid(alpha=0.3)

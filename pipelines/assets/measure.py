@@ -36,7 +36,16 @@ def retrieval(encoder: ClipEncoder, stimuli: ObjectStimuli) -> pd.DataFrame:
     for name, hit in hits.items():
         low, high = bootstrap_interval(hit.double().numpy(), seed=0)
         value = hit.double().mean().item()
-        rows.append({"system": f"CLIP, 3D to {name}", "metric": f"{len(solid)}-way", "value": value, "low": low, "high": high, "n": len(hit)})
+        rows.append(
+            {
+                "system": f"CLIP, 3D to {name}",
+                "metric": f"{len(solid)}-way",
+                "value": value,
+                "low": low,
+                "high": high,
+                "n": len(hit),
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -97,7 +97,7 @@ motorized_wheelchair manual_wheelchair
 leaves fallen_leaf
 post_office european_post_office
 red_envelope love_letter
-"""
+"""  # noqa: E501 (a family a line)
 _FAMILY_OF_NAME = {name: line.split()[0] for line in _NAMED_FAMILIES.strip().splitlines() for name in line.split()}
 
 

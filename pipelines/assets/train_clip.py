@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import random
 from pathlib import Path
 
@@ -74,8 +73,8 @@ def train_tokenizer(captions: list[str]) -> PreTrainedTokenizerFast:
 
 
 @torch.inference_mode()
-def cached_features(trunk: nn.Module, name: str, pixels: torch.Tensor, views: int) -> torch.Tensor:
-    """(views, n, 1280) features and, beside them in the file, thumbnails; one file a view, made when missing."""
+def cached_features(trunk: nn.Module, name: str, pixels: torch.Tensor, views: int) -> list[dict]:
+    """Return for each view features (n, 1280) and thumbnails (n, 3, 8, 8); one file a view, made when missing."""
     for number in range(views):
         target = FOLDER / f"{name}_{number}.safetensors"
         if target.exists():

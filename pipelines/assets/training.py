@@ -18,9 +18,7 @@ BUILD = Path("build/assets")
 MOVED_VIEWS, VIEWS = 4, 9  # of every training picture: plain, 4 moved, 4 moved and recoloured
 
 
-def augment(
-    pixels: torch.Tensor, generator: torch.Generator, size: int, recolour: float = 0.5
-) -> torch.Tensor:
+def augment(pixels: torch.Tensor, generator: torch.Generator, size: int, recolour: float = 0.5) -> torch.Tensor:
     """Draw one changed view of each picture: mirror, zoom, shift, turn, lightness and, for some, hue.
 
     Parameters

@@ -35,7 +35,7 @@ def test_other_weights_are_another_space(tiny_clip, tmp_path):
 
 def test_a_folder_without_weights_is_refused(tiny_clip, tmp_path):
     shutil.copytree(tiny_clip, tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
-    with pytest.raises(FileNotFoundError, match="no weights; put open_clip_model.safetensors"):
+    with pytest.raises(FileNotFoundError, match=r"no weights; put open_clip_model\.safetensors"):
         ClipEncoder(tmp_path / "bare")
 
 
@@ -58,7 +58,7 @@ def test_a_mistyped_tag_gets_the_nearest():
 
 
 def test_a_name_without_weights_says_which_there_are():
-    with pytest.raises(ValueError, match="needs pretrained weights: name one of .*openai"):
+    with pytest.raises(ValueError, match=r"needs pretrained weights: name one of .*openai"):
         ClipEncoder("ViT-L-14")
 
 

@@ -34,7 +34,9 @@ def test_shape_range_and_samples(reconstructor, conditions):
     assert not torch.allclose(pictures[:, 0], pictures[:, 1], atol=1e-3)
 
 
-@pytest.mark.parametrize("scheduler", ["DDIMScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler"])
+@pytest.mark.parametrize(
+    "scheduler", ["DDIMScheduler", "EulerAncestralDiscreteScheduler", "DPMSolverMultistepScheduler"]
+)
 def test_a_picture_does_not_depend_on_its_batch(reconstructor, conditions, scheduler):
     model = reconstructor.with_sampling(scheduler=scheduler)
     together = model(conditions, IDS, seed=3)

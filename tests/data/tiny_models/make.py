@@ -50,7 +50,8 @@ def write_decoder(folder: Path, space: EmbeddingSpace, seed: int = 0) -> Path:
     ).save_pretrained(folder / "unet")
     vae = AutoencoderKL(
         in_channels=48, out_channels=48, block_out_channels=[8, 8], down_block_types=["DownEncoderBlock2D"] * 2,
-        up_block_types=["UpDecoderBlock2D"] * 2, latent_channels=4, layers_per_block=1, norm_num_groups=4, sample_size=4,
+        up_block_types=["UpDecoderBlock2D"] * 2, latent_channels=4, layers_per_block=1, norm_num_groups=4,
+        sample_size=4,
     )  # fmt: skip
     vae.register_to_config(latents_mean=[0.0] * 4, latents_std=[1.0] * 4)
     vae.save_pretrained(folder / "vae")
