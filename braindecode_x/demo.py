@@ -27,10 +27,10 @@ from braindecode_x.metrics.judge import Judge
 from braindecode_x.metrics.significance import bootstrap_interval, permute_within
 from braindecode_x.preprocessing.fmri import Samples, block_averages, clean_runs, glm_betas, single_volumes
 from braindecode_x.report import Page, confusion_figure, wide_table
-from braindecode_x.stimuli import ObjectStimuli
+from braindecode_x.stimuli import ObjectStimuli, Stimuli
 from braindecode_x.stimuli.base import to_pixels
 
-PERMUTATIONS, TEST_PICTURES, RUNS_SHOWN = 2000, 40, 4
+RUNS_SHOWN = 4
 T = TypeVar("T")
 
 
@@ -61,7 +61,13 @@ class RecordingResult:
     prototypes: dict
 
 
-def run_demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
+def run_demo(
+    output: str | Path = "runs/demo",
+    seed: int = 0,
+    permutations: int = 2000,
+    test_pictures: int = 40,
+    training: Stimuli | None = None,
+) -> Path:
     """Run both parts and write the page.
 
     Parameters
@@ -69,6 +75,12 @@ def run_demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
     output : str or Path
         Folder; pictures that are there from an earlier run with the same settings are kept.
     seed : int
+    permutations : int
+        Of the labels of the recording's blocks within runs.
+    test_pictures : int
+        How many pictures are rebuilt from their true embeddings, drawn from the 200.
+    training : Stimuli, optional
+        Pictures of the baselines; default all that the embedded models were trained on.
 
     Returns
     -------
@@ -77,15 +89,15 @@ def run_demo(output: str | Path = "runs/demo", seed: int = 0) -> Path:
     """
     output, started = Path(output), time.time()
     encoder = _stage("load the embedded CLIP", ClipEncoder)
-    recording = decode_recording(output / "haxby2001", encoder, seed)
-    objects = rebuild_objects(output / "objects", encoder, seed)
+    recording = decode_recording(output / "haxby2001", encoder, seed, permutations)
+    objects = rebuild_objects(output / "objects", encoder, seed, test_pictures, training)
     tables = [recording.table.assign(part="haxby2001"), objects.assign(part="objects")]
     write_table(pd.concat(tables, ignore_index=True), output / "metrics")
     page = write_page(output, recording, objects, encoder, seed, time.time() - started)
     return page
 
 
-def decode_recording(output: Path, encoder: ClipEncoder, seed: int) -> RecordingResult:
+def decode_recording(output: Path, encoder: ClipEncoder, seed: int, permutations: int) -> RecordingResult:
     """Decode Haxby et al. 2001 run by run into CLIP space, name the category, and reconstruct every held-out block."""
     recording = _stage("read the recording", Haxby2001().volumes)
     cleaned = clean_runs(recording.bold, recording.runs, recording.tr)
@@ -97,7 +109,7 @@ def decode_recording(output: Path, encoder: ClipEncoder, seed: int) -> Recording
     targets = {name: encoder.encode_images(images).mean(0).numpy() for name, images in prototypes.items()}
     decodings: dict[str, CategoryDecoding] = {}
     for name, samples in {"blocks": blocks, "single volumes": volumes, "GLM betas of blocks": betas}.items():
-        decodings |= _stage(f"decode {name}", partial(decode_both_ways, name, samples, targets, seed))
+        decodings |= _stage(f"decode {name}", partial(decode_both_ways, name, samples, targets, seed, permutations))
     decoded = decodings["blocks, through CLIP"]
     save_decoded(output / "decoded.safetensors", blocks, decoded, encoder)
     reconstruct_file(output / "decoded.safetensors", output / "pictures", seed=seed)
@@ -109,15 +121,15 @@ def decode_recording(output: Path, encoder: ClipEncoder, seed: int) -> Recording
 
 
 def decode_both_ways(
-    name: str, samples: Samples, targets: dict[str, np.ndarray], seed: int
+    name: str, samples: Samples, targets: dict[str, np.ndarray], seed: int, permutations: int
 ) -> dict[str, CategoryDecoding]:
     """Decode samples through CLIP space and directly, in the same folds."""
     data = (samples.brain, samples.labels, samples.runs)
     return {
         f"{name}, through CLIP": decode_through_embeddings(
-            *data, targets, blocks=samples.blocks, n_permutations=PERMUTATIONS, seed=seed
+            *data, targets, blocks=samples.blocks, n_permutations=permutations, seed=seed
         ),
-        f"{name}, direct ridge": decode_directly(*data, blocks=samples.blocks, n_permutations=PERMUTATIONS, seed=seed),
+        f"{name}, direct ridge": decode_directly(*data, blocks=samples.blocks, n_permutations=permutations, seed=seed),
     }
 
 
@@ -177,19 +189,18 @@ def judged_categories(pictures: torch.Tensor, prototypes: dict) -> np.ndarray:
     return np.array(names)[nearest.numpy()]
 
 
-def rebuild_objects(output: Path, encoder: ClipEncoder, seed: int) -> pd.DataFrame:
-    """Reconstruct 40 test pictures, new to every trained part, from their true embeddings; return their scores."""
+def rebuild_objects(
+    output: Path, encoder: ClipEncoder, seed: int, n_pictures: int, training: Stimuli | None
+) -> pd.DataFrame:
+    """Reconstruct test pictures, new to every trained part, from their true embeddings; return their scores."""
     test = ObjectStimuli().subset(split="test", rendering="fluent3d")
-    chosen = np.random.default_rng(seed).choice(test.ids, TEST_PICTURES, replace=False)
+    chosen = np.random.default_rng(seed).choice(test.ids, n_pictures, replace=False)
     shown = test.subset(ids=sorted(chosen))
     index = shown.table.reset_index()[["id", "concept", "split"]].assign(stimulus=shown.ids)
     embeddings = image_targets(shown, encoder, progress=False).tensor()
     Embeddings(index, encoder.space, embeddings).save(output / "true.safetensors")
     reconstruct_file(output / "true.safetensors", output / "pictures", seed=seed)
-    return _stage(
-        "score the test pictures",
-        lambda: evaluate_folder(output / "pictures", ObjectStimuli(), output / "metrics", seed=seed),
-    )
+    return evaluate_folder(output / "pictures", ObjectStimuli(), output / "metrics", seed=seed, training=training)
 
 
 def write_page(
@@ -218,6 +229,7 @@ def write_page(
 
 
 def _recording_part(page: Page, recording: RecordingResult) -> None:
+    permutations = len(recording.decodings["blocks, through CLIP"].null)
     page.heading("Real fMRI, decoded")
     page.text(
         "One person looked at pictures of eight categories (Haxby et al. 2001; 12 runs, 530 voxels of one slice). Each "
@@ -243,7 +255,7 @@ def _recording_part(page: Page, recording: RecordingResult) -> None:
     text["p (permutation)"] = ["" if np.isnan(p) else f"{p:.3g}" for p in shown["p"]]
     text["n"] = shown["n"].to_numpy()
     page.table(
-        text, f"Which of eight categories (chance 12.5%); intervals over runs; {PERMUTATIONS} permutations within runs"
+        text, f"Which of eight categories (chance 12.5%); intervals over runs; {permutations} permutations within runs"
     )
     page.figure(
         confusion_figure(recording.decodings["blocks, through CLIP"].confusion, "96 held-out blocks, through CLIP"),
@@ -252,14 +264,14 @@ def _recording_part(page: Page, recording: RecordingResult) -> None:
 
 
 def _objects_part(page: Page, folder: Path, table: pd.DataFrame) -> None:
-    page.heading("Unseen pictures, from their true embeddings")
-    page.text(
-        "The upper bound of this decoder: 40 pictures that no trained part has seen, rebuilt from their own CLIP "
-        "embeddings. Two baselines need no decoder: the mean training picture, and the training picture nearest in "
-        "CLIP space (often a flat drawing of the same concept, which recalls rather than rebuilds)."
-    )
     manifest, pictures = read_reconstructions(folder)
     seen = ObjectStimuli().pixels(pictures.shape[-1], manifest["stimulus"].tolist()).float() / 255
+    page.heading("Unseen pictures, from their true embeddings")
+    page.text(
+        f"The bound of this decoder: {len(seen)} pictures that no trained part has seen, rebuilt from their own "
+        "CLIP embeddings. Two baselines need no decoder: the mean training picture, and the training picture nearest "
+        "in CLIP space (often a flat drawing of the same concept, which recalls rather than rebuilds)."
+    )
     rows = []
     for start in range(0, len(seen), 10):
         rows += [("seen", seen[start : start + 10]), ("rebuilt", pictures[start : start + 10, 0])]

@@ -57,7 +57,7 @@ def reconstruct_file(
     Returns
     -------
     pandas.DataFrame
-        The manifest: the embeddings' index with ``sample`` and ``file`` (relative to the folder).
+        The manifest: the embeddings' index, in its order, with ``sample`` and ``file`` (relative to the folder).
 
     Raises
     ------
@@ -79,9 +79,10 @@ def reconstruct_file(
         "sampling": asdict(model.sampling),
     }
     _claim(output, settings)
-    manifest = pd.concat(
-        [given.index.assign(sample=k, file=[_file_name(i, k, samples) for i in given.ids]) for k in range(samples)]
-    ).sort_values(["id", "sample"], kind="stable", ignore_index=True)
+    numbers = list(range(samples))
+    manifest = given.index.loc[given.index.index.repeat(samples)].assign(
+        sample=numbers * len(given.ids), file=[_file_name(i, k, samples) for i in given.ids for k in numbers]
+    )
     for rows, sample in _batches(given, output, samples, batch_size, progress):
         conditions = given.conditions()[rows]
         ids = [given.ids[r] for r in rows]

@@ -116,7 +116,12 @@ def nearest_pictures(embeddings: torch.Tensor, candidates: torch.Tensor, stimuli
 
 
 def evaluate_folder(
-    reconstructions: str | Path, seen: Stimuli, output: str | Path, judge: str | Path = "embedded", seed: int = 0
+    reconstructions: str | Path,
+    seen: Stimuli,
+    output: str | Path,
+    judge: str | Path = "embedded",
+    seed: int = 0,
+    training: Stimuli | None = None,
 ) -> pd.DataFrame:
     """Score a folder that `reconstruct_file` made, beside two baselines that need no brain.
 
@@ -133,6 +138,8 @@ def evaluate_folder(
     judge : str or Path
         See `Judge`.
     seed : int
+    training : Stimuli, optional
+        The baselines' pictures; default what the embedded models were trained on.
 
     Returns
     -------
@@ -156,13 +163,12 @@ def evaluate_folder(
         raise ValueError(f"{folder / MANIFEST}: expected at least two reconstructions, each of another stimulus")
     size = pictures.shape[-1]
     truth = seen.pixels(size, stimuli).float() / 255
-    training = ObjectStimuli().trainable()
+    training = training or ObjectStimuli().trainable()
     systems = {"reconstruction": pictures, "mean training picture": mean_picture(training, size).expand_as(truth)}
     given, encoder = Embeddings.load(folder / CONDITIONS), ClipEncoder()
     if given.space == encoder.space:
-        order = given.index.set_index("id").index.get_indexer(manifest.drop_duplicates("id")["id"])
         candidates = image_targets(training, encoder).tensor()
-        systems["nearest training picture"] = nearest_pictures(given.image[order], candidates, training, size)
+        systems["nearest training picture"] = nearest_pictures(given.image, candidates, training, size)
     table = score_table(systems, truth, Judge(judge), seed)
     write_table(table, output)
     return table

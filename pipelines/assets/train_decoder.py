@@ -105,7 +105,7 @@ def train(model: Denoiser, pairs: list[dict], held_out: dict, texts: dict, steps
     """Train and return the moving average."""
     scheduler = DDIMScheduler(**SCHEDULE)
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.01, betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
     sitting = Sitting("decoder", {"model": model, "average": average, "optimiser": optimiser})
     n = len(pairs[0]["latents"])
     order = batches(n * VIEWS, BATCH, SEED, sitting.step)
@@ -164,7 +164,7 @@ def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder, ids: lis
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=int, default=4200)
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
     stimuli = ObjectStimuli()
