@@ -45,10 +45,15 @@ def embed(
 
     stimuli = open_stimuli(pictures, captions)
     if split is not None:
+        if "split" not in stimuli.table:
+            raise ValueError(f"split: {pictures} has no splits; only the embedded objects have")
         stimuli = stimuli.subset(split=split)
     encoder = ClipEncoder(model, pretrained, device)
     image = image_targets(stimuli, encoder).tensor()
-    text = text_targets(stimuli, encoder).tensor() if all(stimuli.captions) else None
+    captioned = sum(map(bool, stimuli.captions))
+    text = text_targets(stimuli, encoder).tensor() if captioned == len(stimuli) else None
+    if 0 < captioned < len(stimuli):
+        say(f"{captioned} of {len(stimuli)} pictures have a caption: text is left out")
     index = stimuli.table.reset_index()[["id"]].assign(stimulus=stimuli.ids, set=stimuli.name)
     Embeddings(index, encoder.space, image, text).save(output)
     say(f"{len(index)} pictures{' and captions' if text is not None else ''} embedded in [{encoder.space}]: {output}")
@@ -66,6 +71,7 @@ def reconstruct(
     guidance_image: float | None = None,
     guidance_text: float | None = None,
     noise: float | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Turn a file of embeddings into pictures; a run that was cut goes on where it stopped.
 
@@ -93,6 +99,8 @@ def reconstruct(
         Weight of the text condition; 0 leaves it out.
     noise
         Scale of the initial noise.
+    overwrite
+        Remove the output folder first when it holds reconstructions of other settings.
     """
     from braindecode_x.diffusion.reconstruct import reconstruct_file
 
@@ -104,7 +112,7 @@ def reconstruct(
         "noise": noise,
     }
     sampling = {name: value for name, value in chosen.items() if value is not None}
-    manifest = reconstruct_file(embeddings, output, reconstructor, seed, samples, batch_size, sampling)
+    manifest = reconstruct_file(embeddings, output, reconstructor, seed, samples, batch_size, sampling, overwrite)
     say(f"{len(manifest)} pictures: {output}")
 
 
@@ -159,7 +167,21 @@ def open_stimuli(name: str, captions: Path | None = None, every: bool = False) -
 
     if name != "objects" or Path(name).is_dir():
         return FolderStimuli(name, captions)
+    if captions is not None:
+        raise ValueError(f"captions: the embedded objects have their own; leave out {captions}")
     return ObjectStimuli() if every else ObjectStimuli().subset(rendering="fluent3d")
+
+
+def find_configs(arguments: list[str]) -> list[str]:
+    """Put the path of the package's own YAML where ``--config`` is followed by the bare name of one."""
+    from braindecode_x.resources import travelling
+
+    found = travelling("pipelines", "*.yaml")
+    after_config = [False, *(argument == "--config" for argument in arguments[:-1])]
+    return [
+        str(found[argument]) if follows and argument in found and not Path(argument).exists() else argument
+        for follows, argument in zip(after_config, arguments, strict=True)
+    ]
 
 
 def say(text: str) -> None:
@@ -172,9 +194,10 @@ COMMANDS: dict[str, Any] = {"embed": embed, "reconstruct": reconstruct, "evaluat
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors of input end with one clear line and exit status 1."""
+    arguments = find_configs(sys.argv[1:] if arguments is None else arguments)
     try:
         auto_cli(COMMANDS, args=arguments, prog="braindecode-x", as_positional=True)
-    except (ValueError, KeyError, FileNotFoundError, FileExistsError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError) as error:
         text = error.args[0] if isinstance(error, KeyError) else str(error)
         sys.stderr.write(f"braindecode-x: {text}\n")
         raise SystemExit(1) from error

@@ -49,7 +49,7 @@ class RecordingResult:
     pictures : torch.Tensor
         (blocks, 3, edge, edge), one reconstruction a held-out block.
     control : torch.Tensor
-        The same, from the brain pattern of another block of the run.
+        The same, with the pictures of each run dealt anew to its blocks at random.
     prototypes : dict of str to list of PIL.Image.Image
     """
 
@@ -112,7 +112,7 @@ def decode_recording(output: Path, encoder: ClipEncoder, seed: int, permutations
         decodings |= _stage(f"decode {name}", partial(decode_both_ways, name, samples, targets, seed, permutations))
     decoded = decodings["blocks, through CLIP"]
     save_decoded(output / "decoded.safetensors", blocks, decoded, encoder)
-    reconstruct_file(output / "decoded.safetensors", output / "pictures", seed=seed)
+    reconstruct_file(output / "decoded.safetensors", output / "pictures", seed=seed, overwrite=True)
     pictures = read_reconstructions(output / "pictures")[1][:, 0]
     other = permute_within(np.arange(len(blocks.labels)), blocks.runs, 1, seed + 1)[0]
     control = pictures[torch.from_numpy(other)]
@@ -199,7 +199,7 @@ def rebuild_objects(
     index = shown.table.reset_index()[["id", "concept", "split"]].assign(stimulus=shown.ids)
     embeddings = image_targets(shown, encoder, progress=False).tensor()
     Embeddings(index, encoder.space, embeddings).save(output / "true.safetensors")
-    reconstruct_file(output / "true.safetensors", output / "pictures", seed=seed)
+    reconstruct_file(output / "true.safetensors", output / "pictures", seed=seed, overwrite=True)
     return evaluate_folder(output / "pictures", ObjectStimuli(), output / "metrics", seed=seed, training=training)
 
 

@@ -16,6 +16,8 @@ from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.diffusion.conditions import Conditions
 from braindecode_x.files import atomic_path
 
+METADATA = "braindecode_x embeddings"
+
 
 @dataclass
 class Embeddings:
@@ -62,13 +64,10 @@ class Embeddings:
         tensors = {"image": self.image.float().contiguous()}
         if self.text is not None:
             tensors["text"] = self.text.float().contiguous()
-        metadata = {
-            "format": "braindecode_x embeddings 1",
-            "space": json.dumps(self.space.to_dict()),
-            "index": self.index.to_csv(index=False),
-        }
+        # One key: safetensors writes several in any order, and equal embeddings are to be equal files.
+        about = {"format": 1, "space": self.space.to_dict(), "index": self.index.to_csv(index=False)}
         with atomic_path(target) as temporary:
-            save_file(tensors, temporary, metadata)
+            save_file(tensors, temporary, {METADATA: json.dumps(about)})
 
     @classmethod
     def load(cls, source: str | Path) -> Embeddings:
@@ -89,9 +88,9 @@ class Embeddings:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a dict)
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{source}: not a readable safetensors file ({error})") from error
-        absent = {"format", "space", "index"} - set(metadata)
-        if absent or "image" not in tensors:
+        if METADATA not in metadata or "image" not in tensors:
             raise ValueError(f"{source}: not a file of embeddings, expected one that `braindecode-x embed` wrote")
-        index = pd.read_csv(io.StringIO(metadata["index"]), dtype={"id": str, "stimulus": str})
-        space = EmbeddingSpace.from_dict(json.loads(metadata["space"]))
+        about = json.loads(metadata[METADATA])
+        index = pd.read_csv(io.StringIO(about["index"]), converters={"id": str, "stimulus": str})
+        space = EmbeddingSpace.from_dict(about["space"])
         return cls(index, space, tensors["image"], tensors.get("text"))

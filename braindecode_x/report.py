@@ -9,10 +9,6 @@ from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from jinja2 import Environment
@@ -96,7 +92,6 @@ class Page:
         """Add a matplotlib figure."""
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
-        plt.close(figure)
         self.parts.append(
             f'<figure><img class=plot src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}" '
             f'alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
@@ -146,7 +141,8 @@ def confusion_figure(confusion: pd.DataFrame, title: str) -> Figure:
     title : str
     """
     shares = confusion.div(confusion.sum(axis=1), axis=0).to_numpy()
-    figure, axes = plt.subplots(figsize=(4.8, 4.2))
+    figure = Figure(figsize=(4.8, 4.2))  # without pyplot, a notebook's own backend stays as it is
+    axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, row in enumerate(confusion.to_numpy()):
         for j, count in enumerate(row):

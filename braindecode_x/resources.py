@@ -25,6 +25,25 @@ def asset(*parts: str) -> Path:
     return path
 
 
+def travelling(folder: str, pattern: str) -> dict[str, Path]:
+    """Find files of a top-level folder that travels in the wheel, such as ``pipelines`` and ``data_cards``.
+
+    Parameters
+    ----------
+    folder : str
+        In the wheel it lies inside the package, in a checkout beside it.
+    pattern : str
+        For example ``"*.yaml"``.
+
+    Returns
+    -------
+    dict of str to Path
+        By file name.
+    """
+    places = (PACKAGE.parent / folder, PACKAGE / folder)
+    return {path.name: path for place in places for path in sorted(place.glob(pattern))}
+
+
 def cache_folder() -> Path:
     """Return the folder for caches: ``$BRAINDECODE_X_CACHE``, else ``~/.cache/braindecode_x``."""
     chosen = os.environ.get("BRAINDECODE_X_CACHE")

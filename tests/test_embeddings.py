@@ -27,6 +27,12 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
     assert loaded.ids == ["00", "01", "02"]  # ids that look like numbers stay text
 
 
+def test_names_that_look_like_missing_values_stay_names(tmp_path):
+    index = pd.DataFrame({"id": ["NA", "null"], "stimulus": ["nan", "a"]})
+    Embeddings(index, SPACE, torch.zeros(2, 4)).save(tmp_path / "e.safetensors")
+    assert Embeddings.load(tmp_path / "e.safetensors").ids == ["NA", "null"]
+
+
 def test_an_index_without_ids_is_refused():
     with pytest.raises(ValueError, match="missing the columns"):
         Embeddings(pd.DataFrame({"stimulus": ["a"]}), SPACE, torch.zeros(1, 4))

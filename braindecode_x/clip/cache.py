@@ -42,11 +42,11 @@ class TargetCache:
         self.space = space
         self.folder = Path(root or cache_folder()) / "targets" / f"{space.key}-{what}"
         self._rows: dict[str, tuple[Path, int]] = {}
-        for shard in sorted(self.folder.glob("*.safetensors")):
+        for shard in sorted(self.folder.glob("[!.]*.safetensors")):  # a dot begins a file that is being written
             try:
                 with safe_open(shard, "pt") as file:
                     keys = json.loads(file.metadata()["keys"])
-            except (SafetensorError, OSError, KeyError, TypeError) as error:
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
                 logger.warning("%s: unreadable cache file left out (%s)", shard, error)
                 continue
             self._rows.update((key, (shard, row)) for row, key in enumerate(keys))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,15 +51,17 @@ class ClipEncoder:
     def __init__(self, model: str | Path = EMBEDDED, pretrained: str | None = None, device: str | torch.device = "cpu"):
         folder = asset("clip") if str(model) == EMBEDDED else Path(model)
         if folder.is_dir():
+            if pretrained is not None:
+                raise ValueError(f"pretrained: {folder} holds its own weights; leave out {pretrained!r}")
             name, weights = f"local-dir:{folder}", f"sha256:{_folder_hash(folder)}"
         else:
             name, weights = _known_architecture(str(model), pretrained)
-        self.model: Any = _create(name, None if folder.is_dir() else pretrained).eval().to(device)
+        self.model = _create(name, pretrained).eval().to(device)
         self.device = torch.device(device)
         self.transform = image_transform_v2(PreprocessCfg(**self.model.visual.preprocess_cfg), is_train=False)
         self.tokenizer = open_clip.get_tokenizer(name)
         self.space = EmbeddingSpace(
-            model=folder.name if folder.is_dir() else str(model),
+            model="local folder" if folder.is_dir() else name,
             weights=weights,
             kind="pooled",
             shape=tuple(self.encode_texts(["a picture"]).shape[1:]),
@@ -104,13 +108,18 @@ def _folder_hash(folder: Path) -> str:
     weights = next((folder / name for name in _WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is None:
         raise FileNotFoundError(f"{folder}: no weights; put {' or '.join(_WEIGHT_FILES)} beside open_clip_config.json")
-    return file_hash(config, weights)
+    tokenizer = folder / "tokenizer.json"
+    parsed = json.dumps(json.loads(tokenizer.read_text()), sort_keys=True) if tokenizer.is_file() else ""
+    return hashlib.sha256(f"{file_hash(config, weights)}{parsed}".encode()).hexdigest()[:16]
 
 
 def _known_architecture(model: str, pretrained: str | None) -> tuple[str, str]:
+    names = open_clip.list_models()
+    model = model.replace("/", "-") if model.replace("/", "-") in names else model  # OpenAI writes ViT-L/14
+    if model.startswith("hf-hub:"):
+        raise ValueError(f"{model}: fetch the model from the hub as a folder, and give the folder as the model")
     if "/" in model or model.startswith("."):
         raise FileNotFoundError(f"{model}: no such model folder")
-    names = open_clip.list_models()
     if model not in names:
         raise unknown_name("CLIP model", model, [EMBEDDED, *names])
     tags = open_clip.list_pretrained_tags_by_model(model)
@@ -122,13 +131,15 @@ def _known_architecture(model: str, pretrained: str | None) -> tuple[str, str]:
         return model, f"sha256:{file_hash(pretrained)}"
     if pretrained.lower() not in tags:
         raise unknown_name(f"weights for {model}", pretrained, tags)
-    return model, pretrained
+    return model, pretrained.lower()
 
 
-def _create(name: str, pretrained: str | None) -> torch.nn.Module:
-    # open_clip warns and goes on with random weights when it finds none; require_pretrained makes that an error.
+def _create(name: str, pretrained: str | None) -> Any:
+    # open_clip warns and goes on with random weights when it finds none, and with a wrong activation for OpenAI's.
+    quick = pretrained is not None and (open_clip.get_pretrained_cfg(name, pretrained) or {}).get("quick_gelu", False)
+    options = {"require_pretrained": True, "weights_only": True, "force_quick_gelu": quick}
     try:
-        return open_clip.create_model(name, pretrained=pretrained, require_pretrained=True, weights_only=True)
+        return open_clip.create_model(name, pretrained=pretrained, **options)
     except Exception as error:
         source = name.removeprefix("local-dir:") if pretrained is None else f"{name} / {pretrained}"
         raise FileNotFoundError(

@@ -8,10 +8,7 @@ from typing import Any
 import yaml
 
 from braindecode_x.files import unknown_name
-from braindecode_x.resources import PACKAGE
-
-# In the wheel the cards lie inside the package, in a checkout beside it.
-FOLDERS = (PACKAGE / "data_cards", PACKAGE.parent / "data_cards")
+from braindecode_x.resources import travelling
 
 
 def read_card(name: str) -> dict[str, Any]:
@@ -32,9 +29,7 @@ def read_card(name: str) -> dict[str, Any]:
     ValueError
         No such card, or its front matter is missing or no YAML mapping.
     """
-    cards: dict[str, Path] = {}
-    for folder in reversed(FOLDERS):
-        cards |= {path.stem: path for path in folder.glob("*.md")}
+    cards = {path.stem: path for path in travelling("data_cards", "*.md").values()}
     if name not in cards:
         raise unknown_name("data card", name, cards)
     return parse_front_matter(cards[name])

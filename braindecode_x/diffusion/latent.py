@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from braindecode_x.diffusion.conditions import Conditions
 from braindecode_x.diffusion.noise import draw, keyed_generators
 from braindecode_x.diffusion.projector import ConditionProjector
 from braindecode_x.diffusion.reconstructor import Reconstructor
-from braindecode_x.files import unknown_name
+from braindecode_x.files import file_hash, unknown_name
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class LatentReconstructor(Reconstructor):
     space : EmbeddingSpace
     image_size, unshuffle : int
     sampling : Sampling
+    fingerprint : str
+        Hash of the weights.
     """
 
     def __init__(
@@ -82,11 +84,12 @@ class LatentReconstructor(Reconstructor):
         image_size: int,
         unshuffle: int,
         sampling: Sampling,
+        fingerprint: str,
     ):
         self.unet, self.vae, self.projector = unet.eval(), vae.eval(), projector.eval()
         self.scheduler_config = scheduler_config
         self.space, self.image_size, self.unshuffle = space, image_size, unshuffle
-        self.sampling = sampling
+        self.sampling, self.fingerprint = sampling, fingerprint
         self.device = next(unet.parameters()).device
         self._mean = torch.tensor(vae.config.latents_mean, device=self.device).view(-1, 1, 1)
         self._std = torch.tensor(vae.config.latents_std, device=self.device).view(-1, 1, 1)
@@ -99,6 +102,7 @@ class LatentReconstructor(Reconstructor):
             if not (folder / part).exists():
                 raise FileNotFoundError(f"{folder}: not a decoder folder, {part} is missing")
         about = json.loads((folder / "decoder.json").read_text())
+        weights = sorted(folder.glob("*/*.safetensors"))
         options = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False, "local_files_only": True}
         unet = UNet2DConditionModel.from_pretrained(folder / "unet", **options)
         return cls(
@@ -109,17 +113,15 @@ class LatentReconstructor(Reconstructor):
             EmbeddingSpace.from_dict(about["space"]),
             about["image_size"],
             about["unshuffle"],
-            Sampling(**about.get("sampling", {})),
+            sampling_from(about.get("sampling", {})),
+            file_hash(*weights, folder / "scheduler" / "scheduler_config.json"),
         )
 
     def with_sampling(self, **changes: Any) -> LatentReconstructor:
         """Return a reconstructor on the same networks with other settings; see `Sampling` for their names."""
-        known = asdict(self.sampling)
-        for name in changes:
-            if name not in known:
-                raise unknown_name("sampling setting", name, known)
         other = object.__new__(LatentReconstructor)
-        other.__dict__.update(self.__dict__, sampling=replace(self.sampling, **changes))
+        other.__dict__.update(self.__dict__, sampling=sampling_from({**asdict(self.sampling), **changes}))
+        make_scheduler(other.sampling.scheduler, self.scheduler_config)  # an unknown one is refused here, not later
         return other
 
     @torch.inference_mode()
@@ -179,15 +181,27 @@ class LatentReconstructor(Reconstructor):
         return (F.pixel_shuffle(pixels, self.unshuffle) / 2 + 0.5).clamp(0, 1)
 
 
+def sampling_from(settings: dict[str, Any]) -> Sampling:
+    """Make settings from a dictionary; an unknown name is a ValueError that offers the nearest."""
+    for name in settings:
+        if name not in Sampling.__dataclass_fields__:
+            raise unknown_name("sampling setting", name, Sampling.__dataclass_fields__)
+    return Sampling(**settings)
+
+
 def make_scheduler(name: str, config: dict[str, Any]) -> Any:
     """Make a diffusers scheduler by name on a trained noise schedule.
+
+    Any of diffusers' schedulers that can run on the schedule, except ``DPMSolverSDEScheduler``, whose noise cannot
+    belong to one picture.
 
     Raises
     ------
     ValueError
-        diffusers has no such scheduler.
+        No such scheduler.
     """
-    known = [n for n in dir(diffusers) if n.endswith("Scheduler")]
+    fitting = {scheduler.__name__ for scheduler in diffusers.DDIMScheduler.from_config(config).compatibles}
+    known = (fitting | {"DDIMScheduler"}) - {"DPMSolverSDEScheduler"}
     if name not in known:
         raise unknown_name("scheduler", name, known)
     return getattr(diffusers, name).from_config(config)

@@ -30,6 +30,7 @@ def reconstruct_file(
     samples: int = 1,
     batch_size: int = 32,
     sampling: dict[str, Any] | None = None,
+    overwrite: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Reconstruct every embedding of a file as PNG pictures.
@@ -51,6 +52,8 @@ def reconstruct_file(
     batch_size : int
     sampling : dict, optional
         Changes to the decoder's own settings, see `braindecode_x.diffusion.latent.Sampling`.
+    overwrite : bool
+        Remove the folder first when it holds reconstructions of other settings.
     progress : bool
         Show a bar.
 
@@ -64,6 +67,8 @@ def reconstruct_file(
     ValueError
         The folder holds pictures of other settings, or the embeddings are of another space.
     """
+    if samples < 1 or batch_size < 1:
+        raise ValueError(f"samples and batch_size: expected at least 1, found {samples} and {batch_size}")
     output = Path(output)
     given = Embeddings.load(embeddings)
     model = Reconstructor.from_pretrained(reconstructor)
@@ -72,17 +77,17 @@ def reconstruct_file(
     model.space.require(given.space, f"reconstructor {str(reconstructor)!r}")
     settings = {
         "embeddings": file_hash(embeddings),
-        "reconstructor": str(reconstructor),
+        "reconstructor": model.fingerprint,
         "space": model.space.to_dict(),
         "seed": seed,
         "samples": samples,
         "sampling": asdict(model.sampling),
     }
-    _claim(output, settings)
     numbers = list(range(samples))
     manifest = given.index.loc[given.index.index.repeat(samples)].assign(
         sample=numbers * len(given.ids), file=[_file_name(i, k, samples) for i in given.ids for k in numbers]
     )
+    _claim(output, settings, overwrite)
     for rows, sample in _batches(given, output, samples, batch_size, progress):
         conditions = given.conditions()[rows]
         ids = [given.ids[r] for r in rows]
@@ -102,18 +107,19 @@ def write_png(target: Path, picture: torch.Tensor) -> None:
         to_image(picture).save(temporary, "PNG")
 
 
-def _claim(output: Path, settings: dict[str, Any]) -> None:
-    """Note the settings in the folder, or refuse when it holds pictures of others."""
+def _claim(output: Path, settings: dict[str, Any], overwrite: bool) -> None:
+    """Note the settings in the folder; when it holds pictures of others, remove it or refuse."""
     file = output / SETTINGS
     if file.is_file():
         found = json.loads(file.read_text())
         changed = sorted(key for key in settings if found.get(key) != settings[key])
-        if changed:
+        if changed and not overwrite:
             raise ValueError(
                 f"{output}: holds reconstructions of other settings (different: {', '.join(changed)}); choose another "
-                "output folder, or remove this one"
+                "output folder, or overwrite this one"
             )
-        return
+        if changed:
+            shutil.rmtree(output)
     write_json(file, settings)
 
 

@@ -25,10 +25,13 @@ class Reconstructor(ABC):
         The embeddings it understands.
     image_size : int
         Edge of its pictures, in pixels.
+    fingerprint : str
+        Hash of its weights: another decoder, another fingerprint.
     """
 
     space: EmbeddingSpace
     image_size: int
+    fingerprint: str
 
     @staticmethod
     def from_pretrained(name_or_folder: str | Path, device: str | torch.device = "cpu") -> Reconstructor:

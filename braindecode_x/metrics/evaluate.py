@@ -14,7 +14,7 @@ from braindecode_x.clip import ClipEncoder, image_targets
 from braindecode_x.diffusion.reconstruct import CONDITIONS, MANIFEST
 from braindecode_x.embeddings import Embeddings
 from braindecode_x.files import atomic_path
-from braindecode_x.metrics.identification import correlation_distance, two_way_identification
+from braindecode_x.metrics.identification import centred_unit, correlation_distance, two_way_identification
 from braindecode_x.metrics.image_quality import pixcorr, ssim
 from braindecode_x.metrics.judge import Judge
 from braindecode_x.metrics.retrieval import k_way_accuracy, ranks
@@ -44,8 +44,7 @@ def picture_scores(pictures: torch.Tensor, seen: torch.Tensor, judge: Judge) -> 
     """
     n = len(seen)
     a, b = judge.features(pictures), judge.features(seen)
-    a_unit, b_unit = (torch.nn.functional.normalize(x - x.mean(1, keepdim=True), dim=1) for x in (a, b))
-    rank = ranks(a_unit @ b_unit.T)
+    rank = ranks(centred_unit(a) @ centred_unit(b).T)
     scores = {f"{n}-way": k_way_accuracy(rank, n, n)}
     if n > 50:
         scores["50-way"] = k_way_accuracy(rank, n, 50)
@@ -86,6 +85,32 @@ def score_table(systems: Mapping[str, torch.Tensor], seen: torch.Tensor, judge: 
                 {"system": system, "metric": metric, "value": values.mean(), "low": low, "high": high, "n": len(seen)}
             )
     return pd.DataFrame(rows)
+
+
+def baselines(
+    embeddings: torch.Tensor, candidates: torch.Tensor | None, training: Stimuli, size: int
+) -> dict[str, torch.Tensor]:
+    """Make the pictures that need no decoder: the mean training picture and the nearest one in CLIP space.
+
+    Parameters
+    ----------
+    embeddings : torch.Tensor
+        (n, d), what is reconstructed.
+    candidates : torch.Tensor or None
+        (m, d), unit norm, of the pictures of ``training``; None leaves the nearest picture out.
+    training : Stimuli
+        m pictures.
+    size : int
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        (n, 3, size, size) in [0, 1] each.
+    """
+    pictures = {"mean training picture": mean_picture(training, size).expand(len(embeddings), -1, -1, -1)}
+    if candidates is not None:
+        pictures["nearest training picture"] = nearest_pictures(embeddings, candidates, training, size)
+    return pictures
 
 
 def mean_picture(stimuli: Stimuli, size: int) -> torch.Tensor:
@@ -164,11 +189,9 @@ def evaluate_folder(
     size = pictures.shape[-1]
     truth = seen.pixels(size, stimuli).float() / 255
     training = training or ObjectStimuli().trainable()
-    systems = {"reconstruction": pictures, "mean training picture": mean_picture(training, size).expand_as(truth)}
     given, encoder = Embeddings.load(folder / CONDITIONS), ClipEncoder()
-    if given.space == encoder.space:
-        candidates = image_targets(training, encoder).tensor()
-        systems["nearest training picture"] = nearest_pictures(given.image, candidates, training, size)
+    candidates = image_targets(training, encoder).tensor() if given.space == encoder.space else None
+    systems = {"reconstruction": pictures} | baselines(given.image, candidates, training, size)
     table = score_table(systems, truth, Judge(judge), seed)
     write_table(table, output)
     return table
@@ -178,7 +201,7 @@ def read_reconstructions(folder: Path) -> tuple[pd.DataFrame, torch.Tensor]:
     """Read a folder's manifest and its pictures: (n, samples, 3, edge, edge) in [0, 1], in the manifest's order."""
     if not (folder / MANIFEST).is_file():
         raise FileNotFoundError(f"{folder}: no {MANIFEST}; expected a folder that `braindecode-x reconstruct` made")
-    manifest = pd.read_csv(folder / MANIFEST, dtype={"id": str, "stimulus": str})
+    manifest = pd.read_csv(folder / MANIFEST, converters={"id": str, "stimulus": str, "file": str})
     missing = [file for file in manifest["file"] if not (folder / file).is_file()]
     if missing:
         raise FileNotFoundError(

@@ -103,7 +103,7 @@ class Stimuli(ABC):
             image = Image.open(io.BytesIO(self.read(stimulus)))
             image.load()
             return on_white(image)
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise ValueError(f"{self.where(stimulus)}: not a readable picture ({error})") from error
 
     def pixels(self, size: int, ids: Sequence[str] | None = None) -> torch.Tensor:

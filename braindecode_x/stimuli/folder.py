@@ -18,7 +18,7 @@ class FolderStimuli(Stimuli):
     ----------
     folder : str or Path
         Pictures (PNG, JPEG, WebP, BMP, GIF, TIFF). Hidden files and folders are passed over; any other file that is
-        not a picture is an error, except ``captions.csv``.
+        not a picture is an error, except tables (CSV).
     captions : str or Path, optional
         CSV with the columns ``id`` and ``caption`` (more columns are kept). Default: ``captions.csv`` in the folder
         when it is there. A picture's id is its path within the folder without the extension, parts joined by ``/``.
@@ -37,7 +37,7 @@ class FolderStimuli(Stimuli):
             raise FileNotFoundError(f"{self.folder}: no such folder of pictures")
         table_file = self._caption_file(captions)
         files = [p for p in sorted(self.folder.rglob("*")) if not (p.is_dir() or self._hidden(p))]
-        files = [p for p in files if not (table_file and p.resolve() == table_file.resolve())]
+        files = [p for p in files if p.suffix.lower() != ".csv"]
         broken = [p for p in files if not p.exists()]
         if broken:
             raise ValueError(f"{broken[0]}: a link to a file that is not there; fetch it or remove the link")
@@ -83,7 +83,10 @@ class FolderStimuli(Stimuli):
 def _with_captions(table: pd.DataFrame, file: Path | None) -> pd.DataFrame:
     if file is None:
         return table
-    captions = pd.read_csv(file, dtype=str, keep_default_na=False)
+    try:
+        captions = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise ValueError(f"{file}: not a readable CSV table in UTF-8 ({error})") from error
     missing = {"id", "caption"} - set(captions)
     if missing:
         raise ValueError(f"{file}: needs the columns id and caption; missing {sorted(missing)}, found {list(captions)}")
@@ -95,5 +98,5 @@ def _with_captions(table: pd.DataFrame, file: Path | None) -> pd.DataFrame:
     unknown = captions.index.difference(table.index)
     if len(unknown):
         raise ValueError(f"{file}: ids without a picture: {unknown.tolist()[:5]}")
-    extra = captions.reindex(table.index).fillna("")
+    extra = captions.drop(columns="file", errors="ignore").reindex(table.index).fillna("")
     return table.drop(columns="caption").join(extra)

@@ -1,9 +1,9 @@
 """The embedded stimulus set: 1,376 object concepts, each in three renderings.
 
 Format
-    ``assets/objects/objects.zip``: ``images/<concept>-<rendering>.webp`` on white and ``index.csv`` with id, concept,
-    rendering, split, family, category, subcategory, caption and codepoints. Renderings: ``fluent3d`` (128 pixels),
-    ``noto`` and ``twemoji`` (64 pixels).
+    ``assets/objects/objects.zip``: ``0000.webp`` and so on, on white, and ``index.csv`` with a row a picture in the
+    same order: id, concept, rendering, split, family, category, subcategory, caption and codepoints. Renderings:
+    ``fluent3d`` (128 pixels), ``noto`` and ``twemoji`` (64 pixels).
 Splits
     By concept and family: 1,076 train, 100 validation, 200 test. The ``fluent3d`` pictures of validation and test
     concepts are new to every trained part.
@@ -14,7 +14,7 @@ Licences
 
 from __future__ import annotations
 
-import threading
+import io
 import zipfile
 
 import pandas as pd
@@ -36,16 +36,16 @@ class ObjectStimuli(Stimuli):
     """
 
     def __init__(self) -> None:
-        self._pack = zipfile.ZipFile(asset("objects", "objects.zip"))
-        self._lock = threading.Lock()
-        with self._pack.open("index.csv") as stream:
-            table = pd.read_csv(stream, index_col="id", dtype=str, keep_default_na=False)
+        # In memory: data loaders' forked workers would share, and disturb, the position in an open file.
+        with zipfile.ZipFile(asset("objects", "objects.zip")) as pack:
+            self._files = {name: pack.read(name) for name in pack.namelist()}
+        table = pd.read_csv(io.BytesIO(self._files["index.csv"]), index_col="id", dtype=str, keep_default_na=False)
         super().__init__("objects", table)
+        self._number = {stimulus: number for number, stimulus in enumerate(table.index)}
 
     def read(self, stimulus: str) -> bytes:
         """Return the encoded picture file of one stimulus."""
-        with self._lock:
-            return self._pack.read(f"images/{stimulus}.webp")
+        return self._files[f"{self._number[stimulus]:04}.webp"]
 
     def trainable(self) -> ObjectStimuli:
         """Select what trained parts may see: all but the 3D renderings of validation and test concepts."""

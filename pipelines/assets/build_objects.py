@@ -115,19 +115,21 @@ def encode(picture: bytes, rendering: str) -> bytes:
 
 
 def write_pack(rows: list[dict], pictures: dict[str, dict[str, bytes]], target: Path) -> None:
-    """Write ``images/<id>.webp`` and ``index.csv`` into one uncompressed zip with fixed dates."""
+    """Write the numbered pictures and ``index.csv``, in the same order, into one zip with fixed dates."""
     index = io.StringIO()
     fields = ["id", "concept", "rendering", "split", "family", "category", "subcategory", "caption", "codepoints"]
     writer = csv.DictWriter(index, fields, lineterminator="\n")
     writer.writeheader()
     with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as pack:
+        number = 0
         for row in tqdm(rows, desc="pack pictures", mininterval=1):
             for rendering in PACKAGES:
                 name = f"{row['concept']}-{rendering}"
                 data = encode(pictures[rendering][row["codepoints"]], rendering)
-                pack.writestr(zipfile.ZipInfo(f"images/{name}.webp"), data)
+                pack.writestr(zipfile.ZipInfo(f"{number:04}.webp"), data)
+                number += 1
                 writer.writerow({"id": name, "rendering": rendering, **row})
-        pack.writestr(zipfile.ZipInfo("index.csv"), index.getvalue())
+        pack.writestr(zipfile.ZipInfo("index.csv"), index.getvalue(), zipfile.ZIP_DEFLATED, 9)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ import torch
 from braindecode_x.clip import ClipEncoder, image_targets, text_targets
 from braindecode_x.diffusion import Conditions, Reconstructor
 from braindecode_x.files import atomic_path
-from braindecode_x.metrics.evaluate import mean_picture, nearest_pictures, score_table
+from braindecode_x.metrics.evaluate import baselines, score_table
 from braindecode_x.metrics.judge import Judge
 from braindecode_x.metrics.significance import bootstrap_interval
 from braindecode_x.stimuli import ObjectStimuli
@@ -34,7 +34,8 @@ def retrieval(encoder: ClipEncoder, stimuli: ObjectStimuli) -> pd.DataFrame:
     hits["other renderings"] = torch.cat([hits[name] for name in RENDERINGS[1:]])
     rows = []
     for name, hit in hits.items():
-        low, high = bootstrap_interval(hit.double().numpy(), seed=0)
+        concepts = np.arange(len(hit)) % len(solid)
+        low, high = bootstrap_interval(hit.double().numpy(), seed=0, groups=concepts)
         value = hit.double().mean().item()
         rows.append(
             {
@@ -43,7 +44,7 @@ def retrieval(encoder: ClipEncoder, stimuli: ObjectStimuli) -> pd.DataFrame:
                 "value": value,
                 "low": low,
                 "high": high,
-                "n": len(hit),
+                "n": len(solid),
             }
         )
     return pd.DataFrame(rows)
@@ -84,11 +85,7 @@ def main() -> None:
     size = reconstructor.image_size
     seen = shown.pixels(size).float() / 255
     candidates = image_targets(training, encoder).tensor()
-    systems = {
-        "reconstruction": pictures,
-        "mean training picture": mean_picture(training, size).expand_as(seen),
-        "nearest training picture": nearest_pictures(embeddings, candidates, training, size),
-    }
+    systems = {"reconstruction": pictures} | baselines(embeddings, candidates, training, size)
     table = pd.concat([retrieval(encoder, test), score_table(systems, seen, Judge())])
     with atomic_path(arguments.target) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4g")

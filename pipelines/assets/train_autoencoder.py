@@ -13,7 +13,7 @@ import argparse
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from training import BUILD, Sitting, augment, batches, cosine_with_warmup, seeded
+from training import BUILD, Sitting, augment, batches, cosine_with_warmup, key_of, seeded
 
 from braindecode_x.stimuli import ObjectStimuli
 
@@ -49,11 +49,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
     stimuli = ObjectStimuli()
-    seen = stimuli.trainable().pixels(128)
+    trainable = stimuli.trainable()
+    seen = trainable.pixels(128)
     held_out = stimuli.subset(split="validation", rendering="fluent3d").pixels(64).float() / 255 * 2 - 1
     model = AutoencoderKL(**CONFIG).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=1e-4, betas=(0.9, 0.99))
-    sitting = Sitting("autoencoder", {"model": model, "optimiser": optimiser})
+    key = key_of(trainable, SEED, BATCH, PEAK, KL, arguments.steps, CONFIG)
+    sitting = Sitting("autoencoder", {"model": model, "optimiser": optimiser}, key)
     order = batches(len(seen), BATCH, SEED, sitting.step)
     for step in range(sitting.step, arguments.steps):
         generator = seeded(SEED, 7, step)

@@ -12,21 +12,33 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
+from functools import partial
 from pathlib import Path
 
 import open_clip
 import torch
 import torch.nn.functional as F
 from imagenet_networks import MEAN, STD, load_lite
-from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from torch import nn
 from tqdm import tqdm
-from training import BUILD, MOVED_VIEWS, VIEWS, Sitting, cosine_with_warmup, save_half, seeded, view
+from training import (
+    BUILD,
+    MOVED_VIEWS,
+    VIEWS,
+    Sitting,
+    cached,
+    cosine_with_warmup,
+    key_of,
+    save_half,
+    seeded,
+    view,
+)
 from transformers import PreTrainedTokenizerFast
 
-from braindecode_x.files import atomic_path, write_json, write_text
+from braindecode_x.files import write_json, write_text
 from braindecode_x.stimuli import ObjectStimuli
 
 SEED, CONCEPTS, WARMUP, PEAK, DIM, SIZE, VOCABULARY, CONTEXT = 2, 384, 50, 1e-3, 512, 192, 2048, 24
@@ -73,22 +85,25 @@ def train_tokenizer(captions: list[str]) -> PreTrainedTokenizerFast:
 
 
 @torch.inference_mode()
-def cached_features(trunk: nn.Module, name: str, pixels: torch.Tensor, views: int) -> list[dict]:
-    """Return for each view features (n, 1280) and thumbnails (n, 3, 8, 8); one file a view, made when missing."""
-    for number in range(views):
-        target = FOLDER / f"{name}_{number}.safetensors"
-        if target.exists():
-            continue
-        features, thumbnails = [], []
-        for rows in tqdm(torch.arange(len(pixels)).split(64), desc=f"{name} view {number}", mininterval=10):
-            images = view(pixels[rows], number, rows, SIZE)
-            thumbnails.append(F.adaptive_avg_pool2d(images, 8))
-            inputs = ((images - MEAN) / STD).contiguous(memory_format=torch.channels_last)
-            with torch.autocast("cpu", torch.bfloat16):
-                features.append(trunk(inputs).float())
-        with atomic_path(target) as temporary:
-            save_file({"features": torch.cat(features), "thumbnails": torch.cat(thumbnails)}, temporary)
-    return [load_file(FOLDER / f"{name}_{number}.safetensors") for number in range(views)]
+def view_features(trunk: nn.Module, pixels: torch.Tensor, number: int) -> dict[str, torch.Tensor]:
+    """Return features (n, 1280) and thumbnails (n, 3, 8, 8) of one view."""
+    features, thumbnails = [], []
+    for rows in tqdm(torch.arange(len(pixels)).split(64), desc=f"features of view {number}", mininterval=10):
+        images = view(pixels[rows], number, rows, SIZE)
+        thumbnails.append(F.adaptive_avg_pool2d(images, 8))
+        inputs = ((images - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            features.append(trunk(inputs).float())
+    return {"features": torch.cat(features), "thumbnails": torch.cat(thumbnails)}
+
+
+def cached_features(trunk: nn.Module, name: str, stimuli: ObjectStimuli, views: int) -> list[dict[str, torch.Tensor]]:
+    """Return `view_features` of every view; one file a view, made when missing."""
+    key, pixels = key_of(stimuli, SIZE), stimuli.pixels(128)
+    return [
+        cached(FOLDER / f"{name}_{number}.safetensors", key, partial(view_features, trunk, pixels, number))
+        for number in range(views)
+    ]
 
 
 def begin_as_principal_components(projection: nn.Module, features: torch.Tensor) -> None:
@@ -126,6 +141,7 @@ class Concepts:
     """Training concepts with the rows of their renderings and ways to caption them."""
 
     def __init__(self, stimuli: ObjectStimuli, tokenizer: PreTrainedTokenizerFast):
+        self.stimuli = stimuli
         table = stimuli.table.reset_index()
         self.rows = [group.index.tolist() for _, group in table.groupby("concept", sort=True)]
         first = [rows[0] for rows in self.rows]
@@ -161,10 +177,9 @@ def train(model: nn.Module, concepts: Concepts, views: list, held_out: dict, arg
     ]
     optimiser = torch.optim.AdamW(groups, lr=PEAK)
     holder = nn.ParameterDict({"scale": scale})
-    sitting = Sitting(
-        f"clip/{arguments.name}",
-        {"model": model, "thumbnail": thumbnail, "scale": holder, "optimiser": optimiser},
-    )
+    parts = {"model": model, "thumbnail": thumbnail, "scale": holder, "optimiser": optimiser}
+    settings = (SEED, CONCEPTS, PEAK, arguments.steps, arguments.dropout, arguments.drawing, MODEL_CFG)
+    sitting = Sitting(f"clip/{arguments.name}", parts, key_of(concepts.stimuli, *settings))
     for step in range(sitting.step, arguments.steps):
         generator, chance = seeded(SEED, step), random.Random(f"{SEED}-{step}")
         torch.manual_seed(step)
@@ -224,6 +239,8 @@ def export_config(target: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write configuration and tokenizer."""
     target.mkdir(parents=True, exist_ok=True)
     tokenizer.save_pretrained(target)
+    compact = json.dumps(json.loads((target / "tokenizer.json").read_text()), ensure_ascii=False, separators=(",", ":"))
+    write_text(target / "tokenizer.json", compact)
     write_json(target / "open_clip_config.json", {"model_cfg": MODEL_CFG, "preprocess_cfg": PREPROCESS_CFG})
 
 
@@ -247,8 +264,8 @@ def main() -> None:
     model.visual.trunk.load_state_dict(trunk.state_dict())
     model.visual.trunk.requires_grad_(False)
     trunk = model.visual.trunk.eval().to(memory_format=torch.channels_last)
-    views = cached_features(trunk, "train", seen.pixels(128), VIEWS)
-    (scored,) = cached_features(trunk, "validation", held_out.pixels(128), 1)
+    views = cached_features(trunk, "train", seen, VIEWS)
+    (scored,) = cached_features(trunk, "validation", held_out, 1)
     scored["tokens"] = tokens(tokenizer, held_out.subset(rendering="fluent3d").captions)
     train(model, Concepts(seen, tokenizer), views, scored, arguments)
     export(model, tokenizer, seen.ids, FOLDER / "export")

@@ -12,22 +12,26 @@ from __future__ import annotations
 
 import argparse
 import copy
+from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from tqdm import tqdm
-from training import BUILD, VIEWS, Sitting, batches, cosine_with_warmup, seeded, view
+from training import BUILD, VIEWS, Sitting, batches, cached, cosine_with_warmup, key_of, seeded, view
 
 from braindecode_x.clip import ClipEncoder
 from braindecode_x.diffusion.projector import ConditionProjector
-from braindecode_x.files import atomic_path, write_json, write_text
+from braindecode_x.files import file_hash, write_json, write_text
 from braindecode_x.stimuli import ObjectStimuli
 
 SEED, BATCH, WARMUP, PEAK, EMA, UNSHUFFLE = 3, 64, 200, 8e-4, 0.998, 4
 DROP_IMAGE, DROP_TEXT, EMBEDDING_NOISE = 0.12, 0.5, 0.5
-FOLDER = BUILD / "decoder"
+# Plain pictures are what will be asked for; the others teach what the embedding says of place and colour.
+VIEW_SHARES = torch.tensor([0.6] + [0.05] * 4 + [0.05] * 4)
+FOLDER, VAE = BUILD / "decoder", BUILD / "autoencoder" / "vae"
 UNET = {
     "sample_size": 8,
     "in_channels": 12,
@@ -43,29 +47,44 @@ UNET = {
     "projection_class_embeddings_input_dim": 512,
     "resnet_time_scale_shift": "scale_shift",
 }
-SCHEDULE = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "v_prediction", "clip_sample": False}
+SCHEDULE = {
+    "beta_schedule": "squaredcos_cap_v2",
+    "prediction_type": "v_prediction",
+    "clip_sample": False,
+    "timestep_spacing": "trailing",  # the first step is at pure noise, which is what sampling starts from
+}
 
 
 @torch.inference_mode()
-def cached_pairs(name: str, pixels: torch.Tensor, encoder: ClipEncoder, vae: AutoencoderKL, views: int) -> list[dict]:
-    """Latents (n, 12, 8, 8) and image embeddings (n, 512) of every view; one file a view, made when missing.
+def view_pairs(
+    pixels: torch.Tensor, features: torch.Tensor, encoder: ClipEncoder, vae: AutoencoderKL, number: int
+) -> dict[str, torch.Tensor]:
+    """Return latents (n, 12, 8, 8) and image embeddings (n, 512) of one view."""
+    latents = []
+    for rows in tqdm(torch.arange(len(pixels)).split(64), desc=f"latents of view {number}", mininterval=10):
+        small = view(pixels[rows], number, rows, 64) * 2 - 1
+        with torch.autocast("cpu", torch.bfloat16):
+            latents.append(vae.encode(F.pixel_unshuffle(small, UNSHUFFLE)).latent_dist.mode().half())
+    return {"latents": torch.cat(latents), "embeddings": F.normalize(encoder.model.visual.head(features), dim=-1)}
+
+
+def cached_pairs(
+    name: str, stimuli: ObjectStimuli, encoder: ClipEncoder, vae: AutoencoderKL, views: int
+) -> list[dict[str, torch.Tensor]]:
+    """Return `view_pairs` of every view; one file a view, made when missing.
 
     The embeddings are those of the features that `train_clip` cached: the same views, drawn in the same batches of 64.
     """
+    key, pixels = (
+        key_of(stimuli, encoder.space, file_hash(VAE / "diffusion_pytorch_model.safetensors")),
+        stimuli.pixels(128),
+    )
+    pairs = []
     for number in range(views):
-        target = FOLDER / f"{name}_{number}.safetensors"
-        if target.exists():
-            continue
-        latents = []
-        for rows in tqdm(torch.arange(len(pixels)).split(64), desc=f"{name} view {number}", mininterval=10):
-            small = view(pixels[rows], number, rows, 64) * 2 - 1
-            with torch.autocast("cpu", torch.bfloat16):
-                latents.append(vae.encode(F.pixel_unshuffle(small, UNSHUFFLE)).latent_dist.mode().half())
         features = load_file(BUILD / "clip" / f"{name}_{number}.safetensors")["features"]
-        embeddings = F.normalize(encoder.model.visual.head(features), dim=-1)
-        with atomic_path(target) as temporary:
-            save_file({"latents": torch.cat(latents), "embeddings": embeddings}, temporary)
-    return [load_file(FOLDER / f"{name}_{number}.safetensors") for number in range(views)]
+        make = partial(view_pairs, pixels, features, encoder, vae, number)
+        pairs.append(cached(FOLDER / f"{name}_{number}.safetensors", key, make))
+    return pairs
 
 
 def noisy(embedding: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -101,23 +120,24 @@ def loss_of(model: Denoiser, scheduler: DDIMScheduler, batch: dict, generator: t
     return F.mse_loss(output.float(), scheduler.get_velocity(batch["latents"], noise, times))
 
 
-def train(model: Denoiser, pairs: list[dict], held_out: dict, texts: dict, steps: int) -> Denoiser:
+def train(model: Denoiser, pairs: list[dict], held_out: dict, texts: dict, steps: int, key: str) -> Denoiser:
     """Train and return the moving average."""
     scheduler = DDIMScheduler(**SCHEDULE)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
-    sitting = Sitting("decoder", {"model": model, "average": average, "optimiser": optimiser})
+    sitting = Sitting("decoder", {"model": model, "average": average, "optimiser": optimiser}, key)
     n = len(pairs[0]["latents"])
-    order = batches(n * VIEWS, BATCH, SEED, sitting.step)
+    order = batches(n, BATCH, SEED, sitting.step)
     running = 0.0
     for step in range(sitting.step, steps):
         generator = seeded(SEED, 11, step)
         rows = next(order)
+        views = torch.multinomial(VIEW_SHARES, BATCH, replacement=True, generator=generator).tolist()
         batch = {
-            key: torch.stack([pairs[r // n][source][r % n] for r in rows.tolist()]).float()
+            key: torch.stack([pairs[v][source][r] for v, r in zip(views, rows.tolist(), strict=True)]).float()
             for key, source in (("latents", "latents"), ("image", "embeddings"))
         }
-        batch["text"] = texts["train"][rows % n]
+        batch["text"] = texts["train"][rows]
         loss = loss_of(model, scheduler, batch, generator)
         for group in optimiser.param_groups:
             group["lr"] = PEAK * cosine_with_warmup(step, steps, WARMUP)
@@ -165,23 +185,28 @@ def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder, ids: lis
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=4200)
+    parser.add_argument("--start", type=Path, help="decoder folder whose weights to begin with, to train on from it")
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
     stimuli = ObjectStimuli()
     seen, unseen = stimuli.trainable(), stimuli.subset(split="validation", rendering="fluent3d")
     encoder = ClipEncoder()
-    vae = AutoencoderKL.from_pretrained(BUILD / "autoencoder" / "vae", torch_dtype=torch.float32).eval()
+    vae = AutoencoderKL.from_pretrained(VAE, torch_dtype=torch.float32).eval()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    pairs = cached_pairs("train", seen.pixels(128), encoder, vae, VIEWS)
-    (held_out,) = cached_pairs("validation", stimuli.subset(split="validation").pixels(128), encoder, vae, 1)
+    pairs = cached_pairs("train", seen, encoder, vae, VIEWS)
+    (held_out,) = cached_pairs("validation", stimuli.subset(split="validation"), encoder, vae, 1)
     held_out = {key: value[::3] for key, value in held_out.items()}  # the 3D renderings come first of three
     normalised_latents(vae, pairs, held_out)
     texts = {"train": encoder.encode_texts(seen.captions), "validation": encoder.encode_texts(unseen.captions)}
     model = Denoiser().to(memory_format=torch.channels_last)
+    for name in ("unet", "projector") if arguments.start else ():
+        weights = load_file(arguments.start / name / "diffusion_pytorch_model.safetensors")
+        getattr(model, name).load_state_dict(weights)
     embeddings = torch.cat([part["embeddings"] for part in pairs])
     model.projector.mean.copy_(embeddings.mean(0))
     model.projector.std.copy_(embeddings.std(0).mean().expand(512))
-    export(train(model, pairs, held_out, texts, arguments.steps), vae, encoder, seen.ids)
+    key = key_of(seen, encoder.space, SEED, BATCH, PEAK, EMA, arguments.steps, arguments.start, UNET, SCHEDULE)
+    export(train(model, pairs, held_out, texts, arguments.steps, key), vae, encoder, seen.ids)
 
 
 if __name__ == "__main__":

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from braindecode_x.files import atomic_path
+from braindecode_x.stimuli import Stimuli
 
 BUILD = Path("build/assets")
 MOVED_VIEWS, VIEWS = 4, 9  # of every training picture: plain, 4 moved, 4 moved and recoloured
@@ -120,16 +123,20 @@ class Sitting:
     name : str
     parts : dict of str to object with ``state_dict``
         What to save: modules, optimiser.
+    key : str
+        What the training rests on, see `key_of`; a checkpoint of another key is refused.
     every : float
         Seconds between checkpoints.
     """
 
-    def __init__(self, name: str, parts: dict, every: float = 120):
-        self.folder, self.parts, self.every = BUILD / name, parts, every
+    def __init__(self, name: str, parts: dict, key: str, every: float = 120):
+        self.folder, self.parts, self.key, self.every = BUILD / name, parts, key, every
         self.folder.mkdir(parents=True, exist_ok=True)
         self.step, self.seconds = 0, 0.0
         if (self.folder / "checkpoint.pt").exists():
             state = torch.load(self.folder / "checkpoint.pt", weights_only=True)
+            if state.pop("key", None) != key:
+                raise ValueError(f"{self.folder}: its checkpoint is of other pictures or settings; remove the folder")
             self.step, self.seconds = state.pop("step"), state.pop("seconds")
             for key, part in parts.items():
                 part.load_state_dict(state[key])
@@ -142,7 +149,9 @@ class Sitting:
             now = time.time()
             state = {key: part.state_dict() for key, part in self.parts.items()}
             with atomic_path(self.folder / "checkpoint.pt") as temporary:
-                torch.save({**state, "step": step, "seconds": self.seconds + now - self._started}, temporary)
+                torch.save(
+                    {**state, "key": self.key, "step": step, "seconds": self.seconds + now - self._started}, temporary
+                )
             self._saved = now
 
     def log(self, **values: float) -> None:
@@ -155,6 +164,24 @@ class Sitting:
                 writer.writeheader()
             writer.writerow(row)
         print(" ".join(f"{k}={v:.4g}" for k, v in row.items()), flush=True)
+
+
+def key_of(stimuli: Stimuli, *rests_on: object) -> str:
+    """Hash pictures with their order and captions, and whatever else a result rests on (settings, file hashes)."""
+    parts = [*stimuli.ids, *map(stimuli.content_key, stimuli.ids), *map(repr, rests_on)]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def cached(target: Path, key: str, make: Callable[[], dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Read tensors from a file, or make them and write it when it is missing or of another key."""
+    if target.exists():
+        with safe_open(target, "pt") as file:
+            if (file.metadata() or {}).get("key") == key:
+                return load_file(target)
+    tensors = make()
+    with atomic_path(target) as temporary:
+        save_file(tensors, temporary, {"key": key})
+    return tensors
 
 
 def save_half(module: torch.nn.Module, target: Path) -> None:

@@ -114,6 +114,9 @@ def test_the_cache_survives_kill_9(tiny_clip, tmp_path):
     )
     process = subprocess.Popen([sys.executable, "-c", program, str(tiny_clip), str(folder)], env=os.environ.copy())
     encoder, stimuli = ClipEncoder(tiny_clip), FolderStimuli(folder)
+    unfinished = TargetCache(encoder.space, "image").folder / ".partial-killed-earlier.safetensors"
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.write_bytes(b"half")
     keys = [stimuli.content_key(i) for i in stimuli.ids]
     deadline = time.time() + 60
     while len(TargetCache(encoder.space, "image").missing(keys)) == 40 and time.time() < deadline:
@@ -121,6 +124,6 @@ def test_the_cache_survives_kill_9(tiny_clip, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     left = len(TargetCache(encoder.space, "image").missing(keys))
-    assert left < 40
+    assert 0 < left < 40
     found = image_targets(stimuli, encoder, progress=False).tensor()
     assert torch.allclose(found, encoder.encode_images([stimuli.image(i) for i in stimuli.ids]), atol=1e-6)

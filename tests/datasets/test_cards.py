@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from braindecode_x import resources
 from braindecode_x.datasets import cards
 
 
-def test_a_card_in_the_package_comes_before_the_one_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("package", "checkout"):
-        (tmp_path / place).mkdir()
-        (tmp_path / place / "faces.md").write_text(f"---\nplace: {place}\n---\n# Faces\n")
-    (tmp_path / "checkout" / "only_here.md").write_text("---\nruns: 3\n---\n")
-    monkeypatch.setattr(cards, "FOLDERS", (tmp_path / "package", tmp_path / "checkout"))
+def test_the_installed_card_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a wheel the cards lie inside the package, in a checkout beside it."""
+    for folder, place in ((tmp_path / "package" / "data_cards", "package"), (tmp_path / "data_cards", "checkout")):
+        folder.mkdir(parents=True)
+        (folder / "faces.md").write_text(f"---\nplace: {place}\n---\n# Faces\n")
+    (tmp_path / "data_cards" / "only_here.md").write_text("---\nruns: 3\n---\n")
+    monkeypatch.setattr(resources, "PACKAGE", tmp_path / "package")
     assert cards.read_card("faces") == {"place": "package"}
     assert cards.read_card("only_here") == {"runs": 3}
 

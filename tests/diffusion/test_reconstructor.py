@@ -87,7 +87,7 @@ def test_a_low_level_start_is_kept_more_the_lower_the_strength(reconstructor, co
 
 def test_another_space_is_refused_with_both_names(reconstructor, conditions):
     other = Conditions(replace(conditions.space, model="ViT-L-14"), conditions.image)
-    with pytest.raises(ValueError, match=r"tiny-clip.*ViT-L-14"):
+    with pytest.raises(ValueError, match=r"local folder.*ViT-L-14"):
         reconstructor(other, IDS)
 
 
@@ -113,9 +113,10 @@ def test_settings_are_checked(reconstructor, settings, message):
         reconstructor.with_sampling(**settings)
 
 
-def test_an_unknown_scheduler_gets_the_nearest(reconstructor, conditions):
-    with pytest.raises(ValueError, match="DDIMScheduler"):
-        reconstructor.with_sampling(scheduler="DDIMSchedular")(conditions, IDS)
+@pytest.mark.parametrize("name", ["DDIMSchedular", "FlowMatchEulerDiscreteScheduler", "DPMSolverSDEScheduler"])
+def test_schedulers_that_do_not_fit_are_refused_at_once(reconstructor, name):
+    with pytest.raises(ValueError, match="unknown scheduler"):
+        reconstructor.with_sampling(scheduler=name)
 
 
 def test_unknown_names_and_broken_folders(tiny_decoder, tmp_path):
