@@ -2,7 +2,7 @@
 
     python pipelines/assets/choose_sampling.py
 
-Guidance and noise are chosen at 12 steps, then scheduler and steps. Test pictures are not touched. Writes the table
+Guidance and noise are chosen with UniPC at 6 steps, then scheduler and steps. Test pictures are not touched. Writes the table
 ``build/assets/decoder/sampling.csv``, the picture ``data_cards/decoder_quality.png`` and the defaults in
 ``decoder.json``.
 """
@@ -31,9 +31,9 @@ from braindecode_x.metrics.judge import Judge
 from braindecode_x.metrics.retrieval import k_way_accuracy, ranks
 from braindecode_x.stimuli import ObjectStimuli
 
-GUIDANCES, NOISES = (1.5, 2.5, 4.0), (0.5, 0.75, 1.0)
-SCHEDULERS, STEPS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"), (4, 8, 12, 20)
-MARGIN = 0.07  # PixCorr above the mean picture that the choice must keep
+GUIDANCES, NOISES = (2.5, 3.25, 4.0, 5.0), (0.5, 0.75, 1.0)
+SCHEDULERS, STEPS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"), (4, 6, 10, 20)
+MARGIN = 0.065  # PixCorr above the mean picture that the choice must keep
 
 
 class Validation:
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=Path("data_cards/decoder_quality.png"))
     arguments = parser.parse_args()
     validation = Validation(LatentReconstructor.from_folder(arguments.decoder))
-    base = Sampling(steps=12)
+    base = Sampling(steps=6, scheduler="UniPCMultistepScheduler")
     grid = [replace(base, guidance_image=g, noise=n) for g in GUIDANCES for n in NOISES]
     first = pd.DataFrame([validation.score(s) for s in tqdm(grid, desc="guidance and noise")])
     print(first.to_string(), flush=True)
