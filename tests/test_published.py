@@ -145,7 +145,7 @@ def test_clip_answers_as_its_hugging_face_twin(hugging_face_clip):
 def test_clip_weights_that_lack_a_part_are_refused(hugging_face_clip):
     state = dict(hugging_face_clip.state_dict())
     del state["vision_model.encoder.layers.1.self_attn.k_proj.weight"]
-    with pytest.raises(ValueError, match=r"1 missing .*in_proj_weight.* unexpected \(vision_model\..*self_attn"):
+    with pytest.raises(ValueError, match=r"1 missing \(vision_model\.encoder\.layers\.1\.self_attn\.k_proj\.weight\)"):
         load_published_clip(state)
     with pytest.raises(ValueError, match=r"missing \(vision_model\.embeddings\.patch_embedding\.weight\)"):
         load_published_clip(published_state())

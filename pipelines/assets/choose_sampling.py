@@ -2,7 +2,7 @@
 
     python pipelines/assets/choose_sampling.py
 
-Guidance and noise are chosen with UniPC at 6 steps, then scheduler and steps. Test pictures are not touched. Writes the table
+Guidance and noise are chosen with UniPC at 6 steps, then scheduler and steps. Test pictures are not touched. Writes
 ``build/assets/decoder/sampling.csv``, the picture ``data_cards/decoder_quality.png`` and the defaults in
 ``decoder.json``.
 """

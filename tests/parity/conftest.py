@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 import torch
 
-REQUIRED = ("metrics",)  # the cases that must be there and agree
+# The cases that must be there and agree.
+REQUIRED = ("metrics", "mindbridge", "mindbridge_losses", "pool_voxels", "clip_tokens")
 FOLDER = Path(__file__).parents[1] / "data" / "parity"
 FILLS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "0.05*n": lambda n: 0.05 * n,

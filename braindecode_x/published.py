@@ -1,0 +1,255 @@
+"""Checkpoints in the names of the published implementations, loaded into the networks of this package."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+
+from braindecode_x.models.mindbridge import MindBridge
+from braindecode_x.models.voxels import Aggregation
+
+_TOKEN_SHAPES = {257 * 768: (257, 768), 77 * 768: (77, 768)}  # the paper's targets, of CLIP ViT-L/14
+_MINDBRIDGE_NAMES = {  # ours: published
+    r"^embedders\.": "embedder.",
+    r"^builders\.": "builder.",
+    r"^translator\.blocks\.": "translator.mlp.",
+    r"\.down\.": ".down_proj.",
+    r"\.up\.": ".up_proj.",
+}
+_CLIP_NAMES = {  # open_clip: Hugging Face
+    r"^visual\.class_embedding$": "vision_model.embeddings.class_embedding",
+    r"^visual\.conv1\.": "vision_model.embeddings.patch_embedding.",
+    r"^visual\.positional_embedding$": "vision_model.embeddings.position_embedding.weight",
+    r"^visual\.ln_pre\.": "vision_model.pre_layrnorm.",
+    r"^visual\.ln_post\.": "vision_model.post_layernorm.",
+    r"^visual\.transformer\.resblocks\.": "vision_model.encoder.layers.",
+    r"^visual\.proj$": "visual_projection.weight",
+    r"^token_embedding\.": "text_model.embeddings.token_embedding.",
+    r"^positional_embedding$": "text_model.embeddings.position_embedding.weight",
+    r"^ln_final\.": "text_model.final_layer_norm.",
+    r"^transformer\.resblocks\.": "text_model.encoder.layers.",
+    r"^text_projection$": "text_projection.weight",
+    r"\.attn\.out_proj\.": ".self_attn.out_proj.",
+    r"\.ln_([12])\.": r".layer_norm\1.",
+    r"\.mlp\.c_fc\.": ".mlp.fc1.",
+    r"\.mlp\.c_proj\.": ".mlp.fc2.",
+}
+State = Mapping[str, torch.Tensor]
+
+
+def load_published_mindbridge(
+    source: str | Path | Mapping[str, Any],
+    n_voxels: Mapping[str, int] | None = None,
+    image_dim: int | Sequence[int] | None = None,
+    text_dim: int | Sequence[int] | None = None,
+    aggregation: Aggregation = "max",
+) -> MindBridge:
+    """Load a MindBridge network, of many subjects or of one; sizes are read off the weights.
+
+    Parameters
+    ----------
+    source : str, Path or mapping
+        A file that torch saved, or its content: a state dict, or a training checkpoint with a ``model_state_dict``.
+    n_voxels : mapping of str to int, optional
+        Voxels of each subject by its name in the checkpoint ("1", "2", ...); batches are then checked against it.
+    image_dim, text_dim : int or sequence of int, optional
+        Shapes of the embeddings, which the weights hold flat. Default: the paper's token shapes where the size is
+        theirs, else flat.
+    aggregation : {"max", "average", "resize"}
+        How voxels were aggregated in training; the checkpoint does not say.
+
+    Returns
+    -------
+    MindBridge
+        In eval mode, on the CPU; subjects in the checkpoint's order.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        The file holds more than tensors and plain values, or weights of something else: what is missing, unexpected
+        or of another shape is named.
+    """
+    origin, state = _read_state(source)
+    subjects = list(dict.fromkeys(name.split(".")[1] for name in state if name.startswith("embedder.")))
+    if not subjects:
+        raise _wrong_state(origin, "MindBridge network", ["embedder.<subject>.0.down_proj.weight"], [], [], state)
+    first = f"embedder.{subjects[0]}"
+    hidden, in_dim = _size(origin, "MindBridge network", state, f"{first}.1.weight")
+    adapter_dim, _ = _size(origin, "MindBridge network", state, f"{first}.0.down_proj.weight")
+    image_size, _ = _size(origin, "MindBridge network", state, "head_image.weight")
+    text_size, _ = _size(origin, "MindBridge network", state, "head_text.weight")
+    if n_voxels is not None and set(n_voxels) != set(subjects):
+        raise ValueError(f"n_voxels: {origin} has the subjects {subjects}, found {list(n_voxels)}")
+    with torch.device("meta"):
+        model = MindBridge(
+            subjects if n_voxels is None else {name: n_voxels[name] for name in subjects},
+            in_dim=in_dim,
+            hidden=hidden,
+            n_blocks=_count(r"translator\.mlp\.(\d+)\.", state),
+            image_dim=_TOKEN_SHAPES.get(image_size, image_size) if image_dim is None else image_dim,
+            text_dim=_TOKEN_SHAPES.get(text_size, text_size) if text_dim is None else text_dim,
+            aggregation=aggregation,
+            adapter_dim=adapter_dim,
+            build_voxels=any(name.startswith("builder.") for name in state),
+        )
+    model.to_empty(device="cpu")
+    expected = {_rename(name, _MINDBRIDGE_NAMES): tensor for name, tensor in model.state_dict().items()}
+    _fill(origin, "MindBridge network", expected, state)
+    return model.eval()
+
+
+def load_published_clip(
+    source: str | Path | Mapping[str, Any], vision_heads: int | None = None, text_heads: int | None = None
+) -> open_clip.CLIP:
+    """Load CLIP weights in Hugging Face's names (``CLIPModel``) into open_clip's model; sizes are read off them.
+
+    Parameters
+    ----------
+    source : str, Path or mapping
+        A file that torch saved, or its content: a state dict of picture and text tower together.
+    vision_heads, text_heads : int, optional
+        Attention heads, which weights do not tell. Default: one for 64 features, as in every model of OpenAI.
+
+    Returns
+    -------
+    open_clip.CLIP
+        In eval mode, on the CPU, with OpenAI's quick GELU. Texts are pooled at their largest token id.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        As for `load_published_mindbridge`.
+    """
+    origin, state = _read_state(source)
+    # older files also hold the fixed table of positions
+    state = {name: tensor for name, tensor in state.items() if not name.endswith(".position_ids")}
+    kind = "CLIP model in Hugging Face's names"
+    vision_width, _, patch, _ = _size(origin, kind, state, "vision_model.embeddings.patch_embedding.weight", n_dims=4)
+    n_tokens, _ = _size(origin, kind, state, "vision_model.embeddings.position_embedding.weight")
+    vision_mlp, _ = _size(origin, kind, state, "vision_model.encoder.layers.0.mlp.fc1.weight")
+    vocabulary, text_width = _size(origin, kind, state, "text_model.embeddings.token_embedding.weight")
+    context, _ = _size(origin, kind, state, "text_model.embeddings.position_embedding.weight")
+    text_mlp, _ = _size(origin, kind, state, "text_model.encoder.layers.0.mlp.fc1.weight")
+    embed_dim, _ = _size(origin, kind, state, "visual_projection.weight")
+    vision = {
+        "image_size": math.isqrt(n_tokens - 1) * patch,
+        "patch_size": patch,
+        "width": vision_width,
+        "head_width": vision_width // vision_heads if vision_heads else 64,
+        "layers": _count(r"vision_model\.encoder\.layers\.(\d+)\.", state),
+        "mlp_ratio": vision_mlp / vision_width,
+    }
+    text = {
+        "context_length": context,
+        "vocab_size": vocabulary,
+        "width": text_width,
+        "heads": text_heads or text_width // 64,
+        "layers": _count(r"text_model\.encoder\.layers\.(\d+)\.", state),
+        "mlp_ratio": text_mlp / text_width,
+    }
+    model = open_clip.CLIP(embed_dim, open_clip.CLIPVisionCfg(**vision), open_clip.CLIPTextCfg(**text), quick_gelu=True)
+    expected = _hugging_face_views(model)
+    if "logit_scale" not in state:  # towers saved apart have none
+        del expected["logit_scale"]
+    _fill(origin, kind, expected, state)
+    return model.eval()
+
+
+def _read_state(source: str | Path | Mapping[str, Any]) -> tuple[str, State]:
+    """Return a name for messages and the state dict."""
+    origin = "state dict" if isinstance(source, Mapping) else str(source)
+    content = source if isinstance(source, Mapping) else _read_file(Path(source))
+    if isinstance(content, Mapping) and "model_state_dict" in content:
+        content = content["model_state_dict"]
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        found = list(content)[:5] if isinstance(content, Mapping) else type(content).__name__
+        raise ValueError(f"{origin}: expected tensors by name, or a model_state_dict of them, found {found}")
+    return origin, content
+
+
+def _read_file(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such checkpoint")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"{path}: damaged, or holds more than tensors and plain values, which could run code when it is read "
+            f"({reason}). If you trust it, load it with torch yourself and give its model_state_dict"
+        ) from error
+
+
+def _rename(name: str, patterns: Mapping[str, str]) -> str:
+    for pattern, replacement in patterns.items():
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def _count(pattern: str, state: State) -> int:
+    numbers = (match.group(1) for name in state if (match := re.match(pattern, name)))
+    return len(set(numbers))
+
+
+def _size(origin: str, kind: str, state: State, name: str, n_dims: int = 2) -> torch.Size:
+    if name not in state:
+        raise _wrong_state(origin, kind, [name], [], [], state)
+    if state[name].ndim != n_dims:
+        shape = f"{name} {tuple(state[name].shape)} instead of {n_dims} dimensions"
+        raise _wrong_state(origin, kind, [], [], [shape], state)
+    return state[name].shape
+
+
+def _hugging_face_views(model: open_clip.CLIP) -> dict[str, torch.Tensor]:
+    """Give the parameters under Hugging Face's names, in its layout; they share the model's memory."""
+    views = {}
+    for ours, tensor in model.state_dict().items():
+        name = _rename(ours, _CLIP_NAMES)
+        if ".attn.in_proj_" in name:  # queries, keys and values in one
+            for part, view in zip("qkv", tensor.chunk(3), strict=True):
+                views[name.replace(".attn.in_proj_", f".self_attn.{part}_proj.")] = view
+        else:
+            views[name] = tensor.T if ours in ("visual.proj", "text_projection") else tensor
+    return views
+
+
+def _fill(origin: str, kind: str, expected: State, state: State) -> None:
+    """Copy weights into ``expected``, which holds the network's own memory, after names and shapes are found right."""
+    missing = [name for name in expected if name not in state]
+    unexpected = [name for name in state if name not in expected]
+    shapes = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
+        for name, tensor in expected.items()
+        if name in state and state[name].shape != tensor.shape
+    ]
+    if missing or unexpected or shapes:
+        raise _wrong_state(origin, kind, missing, unexpected, shapes, state)
+    for name, tensor in expected.items():
+        tensor.copy_(state[name])
+
+
+def _wrong_state(
+    origin: str, kind: str, missing: Sequence[str], unexpected: Sequence[str], shapes: Sequence[str], state: State
+) -> ValueError:
+    parts = [
+        f"{len(names)} {what} ({_some(names)})"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
+        if names
+    ]
+    return ValueError(f"{origin}: not the weights of a {kind}: {', '.join(parts)}; it holds {_some(state)}")
+
+
+def _some(names: Iterable[str]) -> str:
+    names = list(names)
+    return ", ".join(names[:4]) + (f", ... ({len(names)} in all)" if len(names) > 4 else "")
