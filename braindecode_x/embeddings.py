@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 import torch
@@ -91,6 +92,12 @@ class Embeddings:
         if METADATA not in metadata or "image" not in tensors:
             raise ValueError(f"{source}: not a file of embeddings, expected one that `braindecode-x embed` wrote")
         about = json.loads(metadata[METADATA])
-        index = pd.read_csv(io.StringIO(about["index"]), converters={"id": str, "stimulus": str})
+        index = read_index(io.StringIO(about["index"]))
         space = EmbeddingSpace.from_dict(about["space"])
         return cls(index, space, tensors["image"], tensors.get("text"))
+
+
+def read_index(source: str | Path | TextIO) -> pd.DataFrame:
+    """Read a CSV index; names stay text, also those that look like numbers or missing values ("007", "NA")."""
+    names = dict.fromkeys(("id", "stimulus", "file"), str)
+    return pd.read_csv(source, dtype=names, keep_default_na=False, na_values=[""])

@@ -12,7 +12,7 @@ from PIL import Image
 
 from braindecode_x.clip import ClipEncoder, image_targets
 from braindecode_x.diffusion.reconstruct import CONDITIONS, MANIFEST
-from braindecode_x.embeddings import Embeddings
+from braindecode_x.embeddings import Embeddings, read_index
 from braindecode_x.files import atomic_path
 from braindecode_x.metrics.identification import centred_unit, correlation_distance, two_way_identification
 from braindecode_x.metrics.image_quality import pixcorr, ssim
@@ -201,7 +201,7 @@ def read_reconstructions(folder: Path) -> tuple[pd.DataFrame, torch.Tensor]:
     """Read a folder's manifest and its pictures: (n, samples, 3, edge, edge) in [0, 1], in the manifest's order."""
     if not (folder / MANIFEST).is_file():
         raise FileNotFoundError(f"{folder}: no {MANIFEST}; expected a folder that `braindecode-x reconstruct` made")
-    manifest = pd.read_csv(folder / MANIFEST, converters={"id": str, "stimulus": str, "file": str})
+    manifest = read_index(folder / MANIFEST)
     missing = [file for file in manifest["file"] if not (folder / file).is_file()]
     if missing:
         raise FileNotFoundError(
