@@ -24,6 +24,7 @@ from object_families import family_of, split_concepts
 from PIL import Image
 from tqdm import tqdm
 
+from braindecode_x.datasets.haxby_prototypes import CONCEPTS
 from braindecode_x.files import atomic_path
 
 PACKAGES = {
@@ -33,7 +34,7 @@ PACKAGES = {
 }
 LEFT_OUT = {"Flags", "Symbols", "Component"}
 # The categories of Haxby et al. 2001 as concepts of this set; the real recording is decoded to them.
-RECORDING_CONCEPTS = {"adult", "house_building", "cat", "bottle_with_popping_cork", "scissors", "mans_shoe", "chair"}
+RECORDING_CONCEPTS = set(CONCEPTS.values())
 SEED, N_TEST, N_VALIDATION = 2001, 200, 100
 SIZE = {"fluent3d": 128, "noto": 64, "twemoji": 64}  # the flat sets are published at 64 pixels
 WEBP = {"fluent3d": 82, "noto": 90, "twemoji": 90}
