@@ -1,4 +1,7 @@
-"""The command line: one command a stage, and ``demo`` that calls them in turn."""
+"""The command line: one command a stage, and ``demo`` that calls them in turn.
+
+``fit``, ``validate``, ``test`` and ``predict`` are in `braindecode_x.lightning_cli`.
+"""
 
 from __future__ import annotations
 
@@ -192,11 +195,22 @@ def say(text: str) -> None:
 COMMANDS: dict[str, Any] = {"embed": embed, "reconstruct": reconstruct, "evaluate": evaluate, "demo": demo}
 
 
+TRAINING_COMMANDS = ("fit", "validate", "test", "predict")
+DESCRIPTION = """From recorded brain activity to the picture a person saw.
+
+Decoders are trained and used with the Lightning commands fit, validate, test and predict, for example
+"braindecode-x fit --config mindbridge_simulated.yaml"; see "braindecode-x fit --help"."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; errors of input end with one clear line and exit status 1."""
     arguments = find_configs(sys.argv[1:] if arguments is None else arguments)
     try:
-        auto_cli(COMMANDS, args=arguments, prog="braindecode-x", as_positional=True)
+        if arguments and arguments[0] in TRAINING_COMMANDS:
+            from braindecode_x.lightning_cli import main as run_training_command
+
+            return run_training_command(arguments)
+        auto_cli(COMMANDS, args=arguments, prog="braindecode-x", description=DESCRIPTION, as_positional=True)
     except (ValueError, KeyError, OSError, RuntimeError) as error:
         text = error.args[0] if isinstance(error, KeyError) else str(error)
         sys.stderr.write(f"braindecode-x: {text}\n")

@@ -16,36 +16,88 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from braindecode_x.files import write_text
+from braindecode_x.files import unknown_name, write_text
 from braindecode_x.stimuli.base import to_image
 
-LOWER_IS_BETTER = {"judge distance"}
+LOWER_IS_BETTER = "judge distance"
+WIDE = 160  # characters that a comparison needs
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
     """Turn a tidy table of scores (see `score_table`) into one row a system, one column a metric, as text."""
-
-    def cell(row: pd.Series) -> str:
-        # shares are easier to read as percentages; the others are correlations and distances
-        if "way" in row["metric"] or row["metric"].endswith("accuracy"):
-            return f"{100 * row['value']:.1f}% [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
-        return f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-
-    text = table.assign(text=table.apply(cell, axis=1))
-    wide = text.pivot(index="system", columns="metric", values="text")
+    cells = [_cell(*row) for row in table[["metric", "value", "low", "high"]].itertuples(index=False)]
+    wide = table.assign(text=cells).pivot(index="system", columns="metric", values="text")
     return wide.loc[table["system"].unique(), table["metric"].unique()].fillna("")
+
+
+def comparison_table(table: pd.DataFrame, subject: str = "all") -> pd.DataFrame:
+    """Turn what `compare` returned into one row a metric, one column a system, as text.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+    subject : str
+        A subject's name, or ``"all"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The last column is the paired difference of the first system to ridge, where there is a ridge.
+
+    Raises
+    ------
+    ValueError
+        No such subject.
+    """
+    chosen = table[table["subject"] == subject]
+    if chosen.empty:
+        raise unknown_name("subject of the comparison", subject, table["subject"].unique())
+    wide = wide_table(chosen).T
+    first = chosen[chosen["system"] == chosen["system"].iloc[0]]
+    if first["difference"].notna().any():
+        columns = ["metric", "difference", "difference_low", "difference_high"]
+        wide[f"{first['system'].iloc[0]} - ridge"] = [
+            _cell(*row, sign="+") for row in first[columns].itertuples(index=False)
+        ]
+    wide.index = pd.Index([_with_direction(metric) for metric in wide.index], name=f"n = {chosen['n'].iloc[0]}")
+    wide.columns.name = None
+    return wide
 
 
 def print_table(table: pd.DataFrame) -> None:
     """Print a tidy table of scores to the terminal."""
     wide = wide_table(table)
-    printed = Table(title=f"n = {table['n'].iloc[0]}, 95% intervals")
-    printed.add_column("system")
-    for metric in wide:
-        printed.add_column(metric + (" (lower is better)" if metric in LOWER_IS_BETTER else ""), justify="right")
-    for system, row in wide.iterrows():
-        printed.add_row(str(system), *row)
-    Console().print(printed)
+    wide.columns = [_with_direction(metric) for metric in wide]
+    _print(wide, f"n = {table['n'].iloc[0]}, 95% intervals", "system", Console())
+
+
+def print_comparison(table: pd.DataFrame, subject: str = "all") -> None:
+    """Print `comparison_table` to the terminal."""
+    console = Console()
+    console = console if console.is_terminal else Console(width=max(console.width, WIDE))
+    wide = comparison_table(table, subject)
+    _print(wide, f"subject {subject}, {wide.index.name}, 95% intervals", "metric", console)
+
+
+def _print(wide: pd.DataFrame, title: str, first: str, console: Console) -> None:
+    printed = Table(title=title)
+    printed.add_column(first)
+    for column in wide:
+        printed.add_column(str(column), justify="right")
+    for name, row in wide.iterrows():
+        printed.add_row(str(name), *row)
+    console.print(printed)
+
+
+def _cell(metric: str, value: float, low: float, high: float, sign: str = "") -> str:
+    # shares are easier to read as percentages; the others are correlations and distances
+    if "way" in metric or metric.endswith("accuracy"):
+        return f"{100 * value:{sign}.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{value:{sign}.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _with_direction(metric: str) -> str:
+    return metric + (" (lower is better)" if metric.endswith(LOWER_IS_BETTER) else "")
 
 
 @dataclass
@@ -75,6 +127,10 @@ class Page:
         """Add a list of names and values."""
         rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(str(v))}</dd>" for k, v in facts.items())
         self.parts.append(f"<dl>{rows}</dl>")
+
+    def code(self, title: str, text: str) -> None:
+        """Add a text of many lines, such as a file, folded under its title."""
+        self.parts.append(f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>")
 
     def table(self, table: pd.DataFrame, caption: str = "") -> None:
         """Add a table; its index is the first column."""
@@ -178,6 +234,8 @@ tbody th, thead th:first-child { text-align: left; font-weight: 600 }
 .plot { max-width: 100%; width: 30rem }
 figure { margin: 1rem 0 }
 figcaption { color: #46506a; font-size: .9rem; max-width: 60rem }
+summary { cursor: pointer; font-weight: 600 }
+pre { background: #f5f7fa; padding: .8rem 1rem; overflow-x: auto; font-size: .85rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem }
 dt { font-weight: 600 }
 dd { margin: 0; overflow-wrap: anywhere }

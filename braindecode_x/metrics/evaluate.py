@@ -25,7 +25,9 @@ from braindecode_x.stimuli.base import to_pixels
 RESAMPLES = 2000
 
 
-def picture_scores(pictures: torch.Tensor, seen: torch.Tensor, judge: Judge) -> dict[str, torch.Tensor]:
+def picture_scores(
+    pictures: torch.Tensor, seen: torch.Tensor, judge: Judge, judged: torch.Tensor | None = None
+) -> dict[str, torch.Tensor]:
     """Score reconstructions against what was seen, a value for every picture.
 
     Parameters
@@ -36,24 +38,47 @@ def picture_scores(pictures: torch.Tensor, seen: torch.Tensor, judge: Judge) -> 
         (n, 3, edge, edge) in [0, 1]; n distinct pictures, the candidates of retrieval.
     judge : Judge
         Its feature space is compared.
+    judged : torch.Tensor, optional
+        (n, d), the judge's features of ``seen`` where they are known already.
 
     Returns
     -------
     dict of str to torch.Tensor
-        (n,) each: ``{n}-way``, ``50-way`` (when n > 50), ``two-way``, ``judge distance``, ``PixCorr``, ``SSIM``.
+        (n,) each: those of `feature_scores` and `pixel_scores`.
+    """
+    judged = judge.features(seen) if judged is None else judged
+    return feature_scores(judge.features(pictures), judged) | pixel_scores(pictures, seen)
+
+
+def feature_scores(features: torch.Tensor, seen: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Score pictures in a judge's space, a value for every picture.
+
+    Parameters
+    ----------
+    features : torch.Tensor
+        (n, d) of the reconstructions.
+    seen : torch.Tensor
+        (n, d) of what was seen.
+
+    Returns
+    -------
+    dict of str to torch.Tensor
+        (n,) each: ``{n}-way``, ``50-way`` (when n > 50), ``two-way``, ``judge distance``.
     """
     n = len(seen)
-    a, b = judge.features(pictures), judge.features(seen)
-    rank = ranks(centred_unit(a) @ centred_unit(b).T)
+    rank = ranks(centred_unit(features) @ centred_unit(seen).T)
     scores = {f"{n}-way": k_way_accuracy(rank, n, n)}
     if n > 50:
         scores["50-way"] = k_way_accuracy(rank, n, 50)
     return scores | {
-        "two-way": two_way_identification(a, b),
-        "judge distance": correlation_distance(a, b),
-        "PixCorr": pixcorr(pictures, seen),
-        "SSIM": ssim(pictures, seen),
+        "two-way": two_way_identification(features, seen),
+        "judge distance": correlation_distance(features, seen),
     }
+
+
+def pixel_scores(pictures: torch.Tensor, seen: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Compare pictures (n, 3, edge, edge) with what was seen, pixel by pixel: ``PixCorr`` and ``SSIM``, (n,) each."""
+    return {"PixCorr": pixcorr(pictures, seen), "SSIM": ssim(pictures, seen)}
 
 
 def score_table(systems: Mapping[str, torch.Tensor], seen: torch.Tensor, judge: Judge, seed: int = 0) -> pd.DataFrame:
@@ -74,10 +99,10 @@ def score_table(systems: Mapping[str, torch.Tensor], seen: torch.Tensor, judge: 
     pandas.DataFrame
         Tidy: ``system``, ``metric``, ``value``, ``low``, ``high`` (95% interval over stimuli), ``n``.
     """
-    rows = []
+    rows, judged = [], judge.features(seen)
     for system, pictures in systems.items():
         samples = pictures.unbind(1) if pictures.ndim == 5 else [pictures]
-        each = [picture_scores(sample, seen, judge) for sample in samples]
+        each = [picture_scores(sample, seen, judge, judged) for sample in samples]
         for metric in each[0]:
             values = np.mean([np.asarray(scores[metric], dtype=float) for scores in each], axis=0)
             low, high = bootstrap_interval(values, seed=seed, n_resamples=RESAMPLES)
@@ -136,8 +161,13 @@ def nearest_pictures(embeddings: torch.Tensor, candidates: torch.Tensor, stimuli
     torch.Tensor
         (n, 3, size, size) in [0, 1].
     """
-    nearest = (embeddings @ candidates.T).argmax(1)
-    return stimuli.pixels(size, [stimuli.ids[i] for i in nearest.tolist()]).float() / 255
+    nearest = nearest_rows(embeddings, candidates)
+    return stimuli.pixels(size, [stimuli.ids[i] for i in nearest]).float() / 255
+
+
+def nearest_rows(embeddings: torch.Tensor, candidates: torch.Tensor) -> list[int]:
+    """Find for every embedding (n, d) the nearest (cosine) of unit vectors (m, d)."""
+    return (embeddings @ candidates.T).argmax(1).tolist()
 
 
 def evaluate_folder(

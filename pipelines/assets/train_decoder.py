@@ -30,7 +30,7 @@ from braindecode_x.stimuli import ObjectStimuli
 SEED, BATCH, WARMUP, PEAK, EMA, UNSHUFFLE = 3, 64, 200, 8e-4, 0.998, 4
 DROP_IMAGE, DROP_TEXT, EMBEDDING_NOISE = 0.12, 0.5, 0.5
 # Plain pictures are what will be asked for; the others teach what the embedding says of place and colour.
-VIEW_SHARES = torch.tensor([0.6] + [0.05] * 4 + [0.05] * 4)
+VIEW_SHARES = torch.tensor([0.76] + [0.03] * 8)
 FOLDER, VAE = BUILD / "decoder", BUILD / "autoencoder" / "vae"
 UNET = {
     "sample_size": 8,

@@ -1,0 +1,102 @@
+"""What a run leaves behind: a portable decoder after training, a file of embeddings after prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import BasePredictionWriter
+
+from braindecode_x.decoder import BrainDecoder
+from braindecode_x.embeddings import Embeddings
+from braindecode_x.files import file_hash
+from braindecode_x.tasks.base import EmbeddingTask
+
+
+class SaveDecoder(L.Callback):
+    """Write the best checkpoint of a finished training as a decoder folder, see `BrainDecoder`.
+
+    Parameters
+    ----------
+    folder : str or Path
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Load the best checkpoint's weights and save them with statistics and space."""
+        best = getattr(trainer.checkpoint_callback, "best_model_path", "")
+        if not trainer.is_global_zero or not best or not isinstance(pl_module, EmbeddingTask):
+            return
+        state = torch.load(best, weights_only=True, map_location="cpu")
+        weights = {k.removeprefix("model."): v for k, v in state["state_dict"].items() if k.startswith("model.")}
+        assert pl_module.model is not None
+        current = {name: value.clone() for name, value in pl_module.model.state_dict().items()}
+        pl_module.model.load_state_dict(weights)
+        BrainDecoder(pl_module.model, pl_module.space, pl_module.standardisations).save_pretrained(self.folder)
+        pl_module.model.load_state_dict(current)
+
+
+class WriteEmbeddings(BasePredictionWriter):
+    """Write what `predict` decoded as one file of embeddings with its index.
+
+    Parameters
+    ----------
+    target : str or Path
+        The index has ``id``, ``stimulus``, ``subject``, ``repeats``, ``split`` and ``checkpoint`` (the file's hash).
+    """
+
+    def __init__(self, target: str | Path):
+        super().__init__("epoch")
+        self.target = Path(target)
+
+    def write_on_epoch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        predictions: Sequence[Any],
+        batch_indices: Sequence[Any],
+    ) -> None:
+        """Collect all batches of all processes and write them."""
+        if trainer.world_size > 1:
+            parts: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(parts, list(predictions))
+            predictions = [batch for part in parts for batch in part]
+        if not trainer.is_global_zero:
+            return
+        assert isinstance(pl_module, EmbeddingTask)
+        split = trainer.datamodule.predict_split  # type: ignore[attr-defined]
+        embeddings = joined(predictions, pl_module, split, checkpoint_hash(trainer.ckpt_path))
+        embeddings.save(self.target)
+
+
+def joined(predictions: Sequence[dict[str, Any]], task: EmbeddingTask, split: str, checkpoint: str) -> Embeddings:
+    """Put predicted batches together with an index; the same trial from two processes is kept once."""
+    names = list(task.subjects)
+    index = pd.DataFrame(
+        {
+            "subject": [names[i] for batch in predictions for i in batch["subject"].tolist()],
+            "stimulus": [name for batch in predictions for name in batch["stimulus"]],
+            "repeats": [n for batch in predictions for n in batch["repeats"].tolist()],
+        }
+    ).assign(split=split, checkpoint=checkpoint)
+    unlabelled = index["stimulus"] == ""
+    number = index.groupby("subject").cumcount() + 1
+    what = index["stimulus"].where(~unlabelled, "trial" + number.astype(str).str.zfill(5))
+    index.insert(0, "id", index["subject"] + "_" + what)
+    keep = ~index["id"].duplicated().to_numpy()
+    image = torch.cat([batch["image"].cpu() for batch in predictions])[keep]
+    texts = [batch["text"] for batch in predictions]
+    # A file's text has the image's shape: token spaces have other numbers of text tokens.
+    text = None if texts[0] is None or texts[0].shape[1:] != image.shape[1:] else torch.cat(texts).cpu()[keep]
+    return Embeddings(index[keep].reset_index(drop=True), task.space, image, text)
+
+
+def checkpoint_hash(path: str | Path | None) -> str:
+    """Hash of a checkpoint file, empty for weights that were never saved."""
+    return file_hash(path) if path else ""

@@ -1,0 +1,6 @@
+"""LightningDataModules: recordings and CLIP targets as batches."""
+
+from braindecode_x.datamodules.batch import Batch, collate
+from braindecode_x.datamodules.betas import BetasDataModule
+
+__all__ = ["Batch", "BetasDataModule", "collate"]

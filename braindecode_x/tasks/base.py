@@ -1,0 +1,170 @@
+"""What the tasks share: from a batch of brain activity to embeddings, scored by retrieval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import nn
+
+from braindecode_x.clip import EmbeddingSpace
+from braindecode_x.datamodules.batch import Batch
+from braindecode_x.metrics.retrieval_metric import RetrievalAccuracy
+
+
+class EmbeddingTask(L.LightningModule):
+    """A decoder that is trained to predict embeddings of what was seen.
+
+    A subclass builds its network in `configure_models` once it is known who is decoded and to which space, its losses
+    in `configure_losses`, and answers in `predict_embeddings`.
+
+    Parameters
+    ----------
+    lr : float
+        Largest learning rate.
+    weight_decay : float
+        Of weights; biases and normalisation are left alone.
+    warmup_epochs : float
+        Length of the one-cycle schedule's rise.
+    """
+
+    space: EmbeddingSpace
+    subjects: dict[str, int]
+
+    def __init__(self, lr: float, weight_decay: float, warmup_epochs: float):
+        super().__init__()
+        if lr <= 0:
+            raise ValueError(f"lr: expected a number above 0, found {lr}")
+        self.lr, self.weight_decay, self.warmup_epochs = lr, weight_decay, warmup_epochs
+        self.model: nn.Module | None = None
+        self.standardisations: dict[str, dict[str, torch.Tensor]] = {}
+        self.configure_losses()
+        self.configure_metrics()
+
+    def configure_models(self) -> None:
+        """Build ``self.model`` for ``self.subjects`` and ``self.space``."""
+        raise NotImplementedError
+
+    def configure_losses(self) -> None:
+        """Build what the training minimises."""
+
+    def configure_metrics(self) -> None:
+        """Build the metrics: retrieval on validation and test pictures."""
+        self.retrieval = nn.ModuleDict({"validation": RetrievalAccuracy(), "testing": RetrievalAccuracy()})
+
+    def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return image and text embeddings of a batch."""
+        raise NotImplementedError
+
+    def setup(self, stage: str) -> None:
+        """Build the network for the subjects and the space of the data module."""
+        if self.model is None:
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.subjects, self.space = dict(data.voxels), data.space
+            self.configure_models()
+        if stage == "fit":
+            self.note_data()
+
+    def note_data(self) -> None:
+        """Keep the statistics by which the data module standardises, and take over ids of subjects."""
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        data.use_subjects(list(self.subjects))
+        for name, each in data.standardisations.items():
+            self.standardisations[name] = {"mean": torch.from_numpy(each.mean), "std": torch.from_numpy(each.std)}
+
+    def validation_step(self, batch: Batch, _: int) -> None:
+        """Score a batch of validation pictures."""
+        self._score("validation", batch)
+
+    def test_step(self, batch: Batch, _: int) -> None:
+        """Score a batch of test pictures."""
+        self._score("testing", batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log retrieval of each subject, and the mean by which the checkpoint is chosen."""
+        self._log_scores("validation")
+
+    def on_test_epoch_end(self) -> None:
+        """Log retrieval of each subject, and the mean."""
+        self._log_scores("testing")
+
+    def predict_step(self, batch: Batch, _: int) -> dict[str, Any]:
+        """Decode a batch; no targets needed."""
+        image, text = self.predict_embeddings(batch)
+        return {
+            "image": self.in_space(image),
+            "text": None if text is None else self.in_space(text),
+            "subject": batch.subject,
+            "stimulus": batch.stimulus,
+            "repeats": batch.repeats,
+        }
+
+    def in_space(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Normalise predictions as the space says."""
+        embeddings = embeddings.float()
+        if self.space.normalisation == "unit":
+            return nn.functional.normalize(embeddings, dim=-1)
+        return embeddings
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a one-cycle schedule (as published with MindBridge, arXiv 2404.07850)."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=self.lr)
+        total = int(self.trainer.estimated_stepping_batches)
+        per_epoch = total / max(1, self.trainer.max_epochs or 1)
+        rise = min(0.5, max(1.0, self.warmup_epochs * per_epoch) / max(2, total))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, self.lr, total_steps=max(2, total), pct_start=rise, final_div_factor=100
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put into the checkpoint what a decoder needs beside its weights."""
+        checkpoint["decoder"] = {
+            "subjects": dict(self.subjects),
+            "space": self.space.to_dict(),
+            "standardisations": self.standardisations,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Rebuild the network that the checkpoint is of, and refuse data that it cannot decode."""
+        if "decoder" not in checkpoint:
+            raise ValueError(f"not a checkpoint of {type(self).__name__}: it names no subjects and no embedding space")
+        about = checkpoint["decoder"]
+        space = EmbeddingSpace.from_dict(about["space"])
+        self.standardisations = about["standardisations"]
+        changed = self.model is None or about["subjects"] != self.subjects or space != self.space
+        previous = self.subjects if self.model is not None else {}
+        self.subjects, found = dict(about["subjects"]), getattr(self, "space", space)
+        self.space = space
+        data = getattr(self._trainer, "datamodule", None) if self._trainer is not None else None
+        if data is not None:
+            space.require(found, "the checkpoint")
+            for name in previous.keys() & self.subjects.keys():
+                if previous[name] != self.subjects[name]:
+                    raise ValueError(
+                        f"subject {name!r}: {previous[name]} voxels, but the checkpoint expects {self.subjects[name]}"
+                    )
+            data.use_subjects(list(self.subjects))
+        if changed:
+            self.configure_models()
+
+    def _score(self, stage: str, batch: Batch) -> None:
+        if batch.image_target is None:
+            raise ValueError(f"{stage} needs pictures: a batch has no image targets")
+        image, _ = self.predict_embeddings(batch)
+        self.retrieval[stage].update(image, batch.image_target, batch.subject)
+
+    def _log_scores(self, stage: str) -> None:
+        metric, short = self.retrieval[stage], {"validation": "val", "testing": "test"}[stage]
+        names = list(self.subjects)
+        scores = metric.by_subject()
+        for number, score in scores.items():
+            self.log(f"{short}/top1_{names[number]}", score.float())
+        self.log(f"{short}/top1", metric.compute().float(), prog_bar=True)
+        metric.reset()
