@@ -2,24 +2,303 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from rich.progress import track
 
 from braindecode_x import __version__
-from braindecode_x.clip import ClipEncoder, EmbeddingSpace, image_targets
+from braindecode_x.clip import ClipEncoder, image_targets
 from braindecode_x.diffusion.reconstruct import SETTINGS, reconstruct_file, write_png
 from braindecode_x.diffusion.reconstructor import EMBEDDED
 from braindecode_x.embeddings import Embeddings
 from braindecode_x.files import atomic_path, write_json
-from braindecode_x.metrics.comparison_scores import Row, compared_items, comparison_rows, retrieved
+from braindecode_x.metrics.comparison import (
+    BASELINE,
+    EVERYONE,
+    Pictures,
+    Row,
+    comparison_rows,
+    retrieved_stimuli,
+    trial_scores,
+)
 from braindecode_x.metrics.evaluate import nearest_rows, read_reconstructions, write_table
 from braindecode_x.metrics.judge import Judge
 from braindecode_x.stimuli import ObjectStimuli, Stimuli
+
+SEEN, NEAREST, CHANCE, CEILING = "seen", "nearest training picture", "chance", "ceiling"
+TABLE, ABOUT, PICTURES, RETRIEVED = "comparison", "comparison.json", "pictures.csv", "retrieved.csv"
+TRIAL = ["id", "subject", "stimulus"]
+
+
+def compare(
+    systems: Mapping[str, Embeddings],
+    seen: Stimuli,
+    output: str | Path,
+    *,
+    reconstructor: str | Path = EMBEDDED,
+    judge: Sequence[str | Path] = (EMBEDDED,),
+    encoder: ClipEncoder | None = None,
+    training: Stimuli | None = None,
+    targets: Embeddings | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Turn what systems decoded from the same trials into pictures, and score them beside controls.
+
+    The controls are, for every subject:
+
+    - the training picture nearest to the first system's embedding: is it reconstruction or recall?
+    - chance: the first system's embeddings and pictures dealt to other trials of the subject at random;
+    - the ceiling: reconstructed from the true embeddings of what was seen.
+
+    Pictures are kept when nothing that they were made from has changed, so a run that was cut goes on.
+
+    Parameters
+    ----------
+    systems : mapping of str to Embeddings
+        The first is the one under test; one called ``"ridge"`` is what the others are compared to. Each index holds
+        ``subject`` and ``stimulus``, one row for a picture that a subject saw, the same rows in every system.
+    seen : Stimuli
+        Holds these stimuli.
+    output : str or Path
+        Folder. A folder of pictures is written for every system and control, ``comparison.csv`` and ``.parquet`` (the
+        table), ``pictures.csv`` (which picture is of which trial), ``retrieved.csv`` (what the first system found) and
+        ``comparison.json`` (what was run).
+    reconstructor : str or Path
+        See `Reconstructor.from_pretrained`.
+    judge : sequence of str or Path
+        See `Judge`.
+    encoder : ClipEncoder, optional
+        Embeds what was seen and the training pictures. With None, or one of another space than the systems', the
+        nearest training picture is left out; without ``targets`` also the ceiling and scores in the embedding space.
+    training : Stimuli, optional
+        Where the nearest picture is looked for; default what the embedded models were trained on. Only the split
+        ``"train"``, where the set has splits: other splits may show what was seen in another rendering.
+    targets : Embeddings, optional
+        True embeddings by ``stimulus``; default those of the encoder.
+    seed : int
+        Of the reconstructions, of chance and of the bootstrap.
+    progress : bool
+        Show bars.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `comparison_rows`.
+
+    Raises
+    ------
+    ValueError
+        Systems of different trials or spaces, names that cannot be used, fewer than two pictures of a subject,
+        training pictures that were seen, or no embedding of a stimulus in ``targets``.
+    KeyError
+        ``seen`` lacks a stimulus.
+    """
+    output = Path(output)
+    systems = aligned(systems)
+    first = next(iter(systems.values()))
+    trials = first.index[TRIAL].astype(str)
+    place, stimuli = pd.factorize(trials["stimulus"])
+    seen = seen.subset(ids=stimuli.tolist())
+    encoder = encoder if encoder is not None and encoder.space == first.space else None
+    truth = true_embeddings(seen, first, targets, encoder, progress)
+    training = None if encoder is None else candidates(training, seen)
+    studio = Studio(output, reconstructor, {Path(name).name: Judge(name) for name in judge}, seed, progress)
+
+    rows = {name: Row(studio.reconstruct(name, own), np.arange(len(trials)), own.image) for name, own in systems.items()}
+    system = next(iter(rows.values()))
+    edge = system.pictures.pixels.shape[-1]
+    shown = studio.copy(SEEN, seen, edge)
+    known = None if truth is None else truth.image[torch.from_numpy(place)]
+    target = Row(shown, place, known)
+    if encoder is not None and training is not None:
+        vectors = image_targets(training, encoder, progress=progress).tensor()
+        near = np.array(nearest_rows(first.image, vectors))
+        which, chosen = pd.factorize(near)
+        found = studio.copy(NEAREST, training.subset(ids=[training.ids[i] for i in chosen]), edge)
+        rows[NEAREST] = Row(found, which, vectors[torch.from_numpy(near)])
+    dealt = deal(trials["subject"].to_numpy(), seed)
+    rows[CHANCE] = Row(system.pictures, dealt, first.image[torch.from_numpy(dealt)])
+    if truth is not None:
+        rows[CEILING] = Row(studio.reconstruct(CEILING, truth), place, known)
+
+    subjects = trials["subject"].to_numpy()
+    scores = {name: trial_scores(row, target, subjects) for name, row in rows.items()}
+    table = comparison_rows(scores, trials["stimulus"].to_numpy(), subjects, seed)
+    pictures = {name: [row.pictures.files[i] for i in row.which] for name, row in ({SEEN: target} | rows).items()}
+    write_csv(trials.assign(**pictures), output / PICTURES)
+    if known is not None:
+        write_csv(retrieved_stimuli(first.image, target, trials), output / RETRIEVED)
+    else:
+        (output / RETRIEVED).unlink(missing_ok=True)
+    write_table(table, output / TABLE)
+    write_json(output / ABOUT, facts(systems, list(rows), trials, seen, training, studio))
+    return table
+
+
+class Studio:
+    """Makes the pictures of a comparison and has them judged.
+
+    Parameters
+    ----------
+    output : Path
+    reconstructor : str or Path
+    judges : dict of str to Judge
+    seed : int
+    progress : bool
+    """
+
+    def __init__(
+        self, output: Path, reconstructor: str | Path, judges: dict[str, Judge], seed: int, progress: bool
+    ):
+        self.output, self.reconstructor, self.judges = output, reconstructor, judges
+        self.seed, self.progress = seed, progress
+
+    def reconstruct(self, name: str, embeddings: Embeddings) -> Pictures:
+        """Reconstruct embeddings in a folder of this name; pictures that are there are kept."""
+        file, folder = self.output / f"{name}.safetensors", self.output / name
+        embeddings.save(file)
+        reconstruct_file(file, folder, self.reconstructor, self.seed, overwrite=True, progress=self.progress)
+        manifest, pictures = read_reconstructions(folder)
+        return self._judged(pictures[:, 0], [f"{name}/{file}" for file in manifest["file"]])
+
+    def copy(self, name: str, stimuli: Stimuli, edge: int) -> Pictures:
+        """Copy pictures of a set to a folder of this name, at the size of the reconstructions."""
+        pictures = stimuli.pixels(edge).float() / 255
+        files = [f"{name}/{stimulus}.png" for stimulus in stimuli.ids]
+        for file, picture in zip(files, pictures, strict=True):
+            write_png(self.output / file, picture)
+        return self._judged(pictures, files)
+
+    def _judged(self, pictures: torch.Tensor, files: list[str]) -> Pictures:
+        return Pictures(pictures, files, {name: judge.features(pictures) for name, judge in self.judges.items()})
+
+
+def aligned(systems: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
+    """Check that systems can be compared, and bring their rows to the first one's order."""
+    if not systems:
+        raise ValueError("systems: expected at least one, found none")
+    reserved = {SEEN, NEAREST, CHANCE, CEILING, *TRIAL}
+    unusable = [name for name in systems if name in reserved or Path(name).name != name]
+    if unusable:
+        raise ValueError(f"system {unusable[0]!r}: expected a name for a folder, other than {sorted(reserved)}")
+    first_name, first = next(iter(systems.items()))
+    keys, same = trial_keys(first_name, first), {}
+    for name, own in systems.items():
+        first.space.require(own.space, f"system {first_name!r}, beside which {name!r} is set,")
+        found = trial_keys(name, own)
+        if len(differ := keys.symmetric_difference(found)):
+            raise ValueError(
+                f"system {name!r}: expected the trials of {first_name!r}, {len(keys)} pairs of subject and stimulus, "
+                f"found {len(found)}; {len(differ)} are of one only, for example {differ[0]}"
+            )
+        rows = found.get_indexer(keys).tolist()
+        text = None if own.text is None else own.text[rows]
+        same[name] = Embeddings(own.index.iloc[rows].reset_index(drop=True), own.space, own.image[rows], text)
+    return same
+
+
+def trial_keys(name: str, embeddings: Embeddings) -> pd.MultiIndex:
+    """Return (subject, stimulus) of every row, which must be a trial of its own."""
+    if "subject" not in embeddings.index:
+        raise ValueError(f"system {name!r}: index of embeddings: missing the column 'subject'")
+    keys = pd.MultiIndex.from_frame(embeddings.index[["subject", "stimulus"]].astype(str))
+    if keys.has_duplicates:
+        raise ValueError(
+            f"system {name!r}: expected one row for each picture that a subject saw, found several for "
+            f"{keys[keys.duplicated()][0]}; average repeats first"
+        )
+    counts = keys.get_level_values("subject").value_counts()
+    if EVERYONE in counts or (counts < 2).any():
+        raise ValueError(
+            f"system {name!r}: expected two or more pictures of every subject, and none called {EVERYONE!r}, found "
+            f"{counts.to_dict()}"
+        )
+    return keys
+
+
+def true_embeddings(
+    seen: Stimuli, first: Embeddings, targets: Embeddings | None, encoder: ClipEncoder | None, progress: bool
+) -> Embeddings | None:
+    """Return the embeddings of what was seen, in its order, or None where nothing can tell them."""
+    index, text = pd.DataFrame({"id": seen.ids, "stimulus": seen.ids}), None
+    if targets is not None:
+        first.space.require(targets.space, "the systems' comparison")
+        known = pd.Index(targets.index["stimulus"].astype(str))
+        if known.has_duplicates or len(unknown := index["stimulus"][~index["stimulus"].isin(known)]):
+            what = known[known.duplicated()][0] if known.has_duplicates else unknown.iloc[0]
+            raise ValueError(f"targets: expected one embedding of every stimulus, found several or none of {what!r}")
+        rows = known.get_indexer(seen.ids).tolist()
+        image, text = targets.image[rows], None if targets.text is None else targets.text[rows]
+    elif encoder is not None:
+        image = image_targets(seen, encoder, progress=progress).tensor()
+    else:
+        return None
+    return Embeddings(index, first.space, image, text)
+
+
+def candidates(training: Stimuli | None, seen: Stimuli) -> Stimuli:
+    """Select the training pictures: nothing that was seen, nor another rendering of it."""
+    training = ObjectStimuli().trainable() if training is None else training
+    if "split" in training.table:
+        training = training.subset(split="train")
+    shared = sorted(set(training.ids) & set(seen.ids)) if training.name == seen.name else []
+    if shared or not len(training):
+        found = f"{len(shared)} that were seen, for example {shared[0]!r}" if shared else "no picture to train on"
+        raise ValueError(f"training pictures {training.name!r}: expected pictures other than those seen, found {found}")
+    return training
+
+
+def deal(subjects: np.ndarray, seed: int) -> np.ndarray:
+    """Give every trial another trial of its subject at random: none keeps its own, each is given once."""
+    dealt = np.empty(len(subjects), dtype=np.int64)
+    for number, subject in enumerate(pd.unique(subjects)):
+        order = np.random.default_rng([seed, number]).permutation(np.flatnonzero(subjects == subject))
+        dealt[order] = np.roll(order, 1)
+    return dealt
+
+
+def facts(
+    systems: Mapping[str, Embeddings],
+    rows: list[str],
+    trials: pd.DataFrame,
+    seen: Stimuli,
+    training: Stimuli | None,
+    studio: Studio,
+) -> dict[str, Any]:
+    """Collect what was run, for `comparison.json`."""
+    first = next(iter(systems))
+    about = json.loads((studio.output / first / SETTINGS).read_text(encoding="utf-8"))
+    checkpoints = {
+        name: sorted(own.index["checkpoint"].astype(str).unique()) if "checkpoint" in own.index else []
+        for name, own in systems.items()
+    }
+    return {
+        "versions": {"braindecode_x": __version__, "torch": torch.__version__, "python": platform.python_version()},
+        "seed": studio.seed,
+        "systems": checkpoints,
+        "rows": rows,
+        "baseline": BASELINE if BASELINE in systems else None,
+        "subjects": {str(name): int(count) for name, count in trials["subject"].value_counts(sort=False).items()},
+        "seen": {"set": seen.name, "pictures": len(seen)},
+        "training": None if training is None else {"set": training.name, "pictures": len(training)},
+        "space": about["space"],
+        "reconstructor": {
+            "name": str(studio.reconstructor),
+            "weights": about["reconstructor"],
+            "sampling": about["sampling"],
+        },
+        "judges": {name: judge.name for name, judge in studio.judges.items()},
+    }
+
+
+def write_csv(table: pd.DataFrame, target: Path) -> None:
+    """Write a table as CSV, atomically."""
+    with atomic_path(target) as temporary:
+        table.to_csv(temporary, index=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,8 @@ class RunCLI(LightningCLI):
         self._set(ckpt_path=self._given or str(best), weights_only=True)
 
     def _set(self, **values: Any) -> None:
-        self.config_init[str(self.subcommand)].update(values)
+        for name, value in values.items():
+            self.config_init[str(self.subcommand)][name] = value
 
 
 class ResumedCSVLogger(CSVLogger):
@@ -132,7 +133,8 @@ class ResumedCSVLogger(CSVLogger):
 def main(arguments: list[str]) -> None:
     """Run one of the four commands."""
     torch.set_float32_matmul_precision("high")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
     RunCLI(
         EmbeddingTask,
         L.LightningDataModule,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -62,23 +62,20 @@ class SubjectBetas:
         return stimuli.tolist(), sums / np.bincount(codes)[:, None].astype(np.float32)
 
 
-class Cohort(Protocol):
-    """A data set of several subjects' betas, for example `SimulatedFmri` or `TableBetas`.
+class Cohort(ABC):
+    """A data set of several subjects' betas, for example `SimulatedFmri`.
 
     Attributes
     ----------
-    subjects : sequence of str
+    subjects : tuple of str
+        Names.
     stimuli : Stimuli
         Every picture that a labelled trial names.
     """
 
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Names."""
+    subjects: tuple[str, ...]
+    stimuli: Stimuli
 
-    @property
-    def stimuli(self) -> Stimuli:
-        """The pictures."""
-
+    @abstractmethod
     def subject(self, name: str) -> SubjectBetas:
         """Read one subject; a ValueError when there is no such one."""

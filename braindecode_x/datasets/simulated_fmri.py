@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from braindecode_x.datasets.betas import Cohort, SubjectBetas
 from braindecode_x.datasets.concept_features import COLUMNS, concept_features
 from braindecode_x.datasets.picture_features import picture_features
 from braindecode_x.datasets.simulated_regions import Region, answers, draw_voxels, draw_weights, standardised
@@ -92,7 +93,7 @@ class SubjectTruth:
 
 
 @dataclass(frozen=True)
-class SimulatedSubject:
+class SimulatedSubject(SubjectBetas):
     """One subject's experiment.
 
     Attributes
@@ -109,30 +110,9 @@ class SimulatedSubject:
     truth : SubjectTruth
     """
 
-    name: str
-    betas: np.ndarray
-    trials: pd.DataFrame
     regions: np.ndarray
     noise_ceiling: np.ndarray
     truth: SubjectTruth
-
-    def average(self, split: str) -> tuple[list[str], np.ndarray]:
-        """Average the repeats of each picture.
-
-        Parameters
-        ----------
-        split : {"train", "validation", "test"}
-
-        Returns
-        -------
-        stimuli : list of str
-            Ids.
-        betas : numpy.ndarray
-            (stimuli, voxels) of float32.
-        """
-        repeats = self.repeats(split)
-        stimuli = self.trials.loc[self.trials["split"] == split, "stimulus"].unique().tolist()
-        return stimuli, repeats.mean(axis=1)
 
     def repeats(self, split: str) -> np.ndarray:
         """Return the betas of a split by picture: (stimuli, repeats, voxels), a view."""
@@ -143,7 +123,7 @@ class SimulatedSubject:
         return betas.reshape(-1, REPEATS[split], betas.shape[1])
 
 
-class SimulatedFmri:
+class SimulatedFmri(Cohort):
     """A cohort of simulated subjects.
 
     Parameters

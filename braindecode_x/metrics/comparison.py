@@ -1,0 +1,174 @@
+"""Scores of several systems on the same trials: trial by trial, then as a table with intervals and paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from braindecode_x.metrics.evaluate import RESAMPLES, feature_scores, pixel_scores
+from braindecode_x.metrics.retrieval import k_way_accuracy, ranks, similarity
+from braindecode_x.metrics.significance import bootstrap_difference, bootstrap_interval
+
+BASELINE, EVERYONE = "ridge", "all"
+Scores = dict[str, np.ndarray]  # by metric, a value for each trial
+
+
+@dataclass
+class Pictures:
+    """Distinct pictures.
+
+    Attributes
+    ----------
+    pixels : torch.Tensor
+        (m, 3, edge, edge) in [0, 1].
+    files : list of str
+        Where each lies, relative to the comparison's folder.
+    features : dict of str to torch.Tensor
+        By judge: (m, d).
+    """
+
+    pixels: torch.Tensor
+    files: list[str]
+    features: dict[str, torch.Tensor]
+
+
+@dataclass
+class Row:
+    """What there is for every trial: of a system, of a control, or what was seen.
+
+    Attributes
+    ----------
+    pictures : Pictures
+    which : numpy.ndarray
+        (trials,) of int, which of the pictures belongs to each trial.
+    embeddings : torch.Tensor or None
+        (trials, ...).
+    """
+
+    pictures: Pictures
+    which: np.ndarray
+    embeddings: torch.Tensor | None
+
+
+def trial_scores(row: Row, seen: Row, subjects: np.ndarray) -> dict[str, Scores]:
+    """Score every trial among those of its subject, and all subjects together.
+
+    Parameters
+    ----------
+    row, seen : Row
+    subjects : numpy.ndarray
+        (trials,) of str. A subject's trials are of distinct pictures, the candidates of retrieval.
+
+    Returns
+    -------
+    dict of str to dict of str to numpy.ndarray
+        By subject and metric, then under ``"all"`` what every subject has, subject after subject.
+    """
+    pixels, scores = _pixel_scores(row, seen), {}
+    for subject in pd.unique(subjects):
+        rows = np.flatnonzero(subjects == subject)
+        own: dict[str, torch.Tensor] = {}
+        if row.embeddings is not None and seen.embeddings is not None:
+            own |= retrieval_by_name(row.embeddings[rows], seen.embeddings[rows])
+        for judge, features in row.pictures.features.items():
+            judged = feature_scores(features[row.which[rows]], seen.pictures.features[judge][seen.which[rows]])
+            own |= {f"{judge} {'' if name == 'judge distance' else 'judge, '}{name}": v for name, v in judged.items()}
+        own |= {name: values[rows] for name, values in pixels.items()}
+        scores[str(subject)] = {name: np.asarray(values, dtype=float) for name, values in own.items()}
+    shared = [name for name in next(iter(scores.values())) if all(name in own for own in scores.values())]
+    together = {name: np.concatenate([own[name] for own in scores.values()]) for name in shared}
+    return {EVERYONE: together} | scores
+
+
+def retrieval_by_name(predicted: torch.Tensor, truth: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Score retrieval (cosine) in both directions among all n and exactly among 50 (when n > 50) and 2: (n,) each."""
+    pairs, n = similarity(predicted, truth), len(truth)
+    ways = {f"{n}-way": n} | ({"50-way": 50} if n > 50 else {}) | {"two-way": 2}
+    scores = {}
+    for direction, matrix in (("image from brain", pairs), ("brain from image", pairs.T)):
+        rank = ranks(matrix)
+        scores |= {f"{direction}, {name}": k_way_accuracy(rank, n, k) for name, k in ways.items()}
+    return scores
+
+
+def retrieved_stimuli(predicted: torch.Tensor, seen: Row, trials: pd.DataFrame, shown: int = 5) -> pd.DataFrame:
+    """List for every trial the pictures that were found, among all that its subject saw.
+
+    Parameters
+    ----------
+    predicted : torch.Tensor
+        (trials, ...) embeddings.
+    seen : Row
+        With embeddings.
+    trials : pandas.DataFrame
+        ``id``, ``subject`` and ``stimulus``.
+    shown : int
+        How many, at most.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The trials with ``place``, the right picture's, from 1 (after those that tie with it), ``candidates``, their
+        number, and ``1`` to ``5``: stimuli in order, empty beyond the last.
+    """
+    assert seen.embeddings is not None
+    parts = []
+    for _, own in trials.groupby("subject", sort=False):
+        pairs = similarity(predicted[own.index.to_numpy()], seen.embeddings[own.index.to_numpy()])
+        stimuli = own["stimulus"].to_numpy()
+        found = pd.DataFrame(stimuli[pairs.topk(min(shown, len(own)), dim=1).indices.numpy()], own.index)
+        found = found.reindex(columns=range(shown), fill_value="").rename(columns=lambda column: str(column + 1))
+        place = 1 + np.ceil(ranks(pairs).numpy()).astype(int)
+        parts.append(own.assign(place=place, candidates=len(own)).join(found))
+    return pd.concat(parts).sort_index()
+
+
+def comparison_rows(
+    scores: Mapping[str, Mapping[str, Scores]], stimuli: np.ndarray, subjects: np.ndarray, seed: int
+) -> pd.DataFrame:
+    """Summarise scores of trials, with 95% intervals over stimuli and paired differences to ridge.
+
+    Parameters
+    ----------
+    scores : mapping
+        By system what `trial_scores` returned.
+    stimuli, subjects : numpy.ndarray
+        (trials,) of str. One stimulus' trials of several subjects are resampled together.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tidy: ``subject``, ``system``, ``metric``, ``value``, ``low``, ``high``, ``n`` (trials), and ``difference`` to
+        ridge with ``difference_low`` and ``difference_high``; NaN for ridge itself or where there is none.
+    """
+    shown = {str(subject): stimuli[subjects == subject] for subject in pd.unique(subjects)}
+    shown = {EVERYONE: np.concatenate(list(shown.values()))} | shown
+    rows = []
+    for subject, groups in shown.items():
+        baseline = scores[BASELINE][subject] if BASELINE in scores else {}
+        for system, by_subject in scores.items():
+            for metric, values in by_subject[subject].items():
+                low, high = bootstrap_interval(values, seed, n_resamples=RESAMPLES, groups=groups)
+                row = {"subject": subject, "system": system, "metric": metric, "value": values.mean()}
+                row |= {"low": low, "high": high, "n": len(values)}
+                difference = (np.nan, np.nan, np.nan)
+                if metric in baseline and system != BASELINE:
+                    pair = (values, baseline[metric])
+                    interval = bootstrap_difference(*pair, seed, n_resamples=RESAMPLES, groups=groups)
+                    difference = (pair[0].mean() - pair[1].mean(), *interval)
+                row |= dict(zip(("difference", "difference_low", "difference_high"), difference, strict=True))
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _pixel_scores(row: Row, seen: Row) -> dict[str, torch.Tensor]:
+    """Compare pixels, every pair of pictures once however many trials it is of."""
+    pairs, trial = np.unique(np.stack([row.which, seen.which]), axis=1, return_inverse=True)
+    scores = pixel_scores(row.pictures.pixels[pairs[0]], seen.pictures.pixels[pairs[1]])
+    return {name: values[trial.reshape(-1)] for name, values in scores.items()}
