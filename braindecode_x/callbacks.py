@@ -35,7 +35,6 @@ class SaveDecoder(L.Callback):
             return
         state = torch.load(best, weights_only=True, map_location="cpu")
         weights = {k.removeprefix("model."): v for k, v in state["state_dict"].items() if k.startswith("model.")}
-        assert pl_module.model is not None
         current = {name: value.clone() for name, value in pl_module.model.state_dict().items()}
         pl_module.model.load_state_dict(weights)
         BrainDecoder(pl_module.model, pl_module.space, pl_module.standardisations).save_pretrained(self.folder)

@@ -149,6 +149,68 @@ def evaluate(
     say(f"table: {output}.csv and .parquet")
 
 
+def compare(
+    systems: dict[str, Path],
+    output: Path,
+    seen: str = "objects",
+    run: Path | None = None,
+    reconstructor: str = "embedded",
+    judges: list[str] = ["embedded"],  # noqa: B006 (never changed)
+    seed: int = 0,
+) -> None:
+    """Score what decoders predicted: pictures, a table with chance, nearest, ridge and ceiling, and a page.
+
+    Parameters
+    ----------
+    systems
+        Names with files that "predict" wrote, the first one under test, for example
+        {MindBridge: a.safetensors, ridge: b.safetensors}. Differences are to the one named ridge.
+    output
+        Folder for pictures, table (comparison.csv and .parquet) and page (report.html).
+    seen
+        The pictures that were seen: "objects", or a folder.
+    run
+        Folder of the first system's training, whose curves and configuration the page shows.
+    reconstructor
+        "embedded", or a decoder's folder.
+    judges
+        Networks that judge pictures, by name or folder.
+    seed
+        Of chance, of the noise and of the bootstrap.
+    """
+    from braindecode_x.comparison import compare as compare_systems
+    from braindecode_x.embeddings import Embeddings
+    from braindecode_x.report import print_comparison
+
+    given = {name: Embeddings.load(file) for name, file in systems.items()}
+    shown = {stimulus for each in given.values() for stimulus in each.index["stimulus"]}
+    stimuli = open_stimuli(seen, None, every=True)
+    unknown = sorted(shown - set(stimuli.ids))
+    if unknown:
+        raise ValueError(
+            f"seen: {stimuli.name!r} does not hold {len(unknown)} of the stimuli, for example {unknown[0]!r}"
+        )
+    stimuli = stimuli.subset(ids=[name for name in stimuli.ids if name in shown])
+    table = compare_systems(given, stimuli, output, reconstructor=reconstructor, judge=judges, seed=seed)
+    print_comparison(table)
+    report(output, run)
+
+
+def report(output: Path, run: Path | None = None) -> None:
+    """Write the page of a comparison again, for example with the curves of a training.
+
+    Parameters
+    ----------
+    output
+        Folder that "compare" made.
+    run
+        Folder of a training.
+    """
+    from braindecode_x.run_report import write_report
+
+    say(f"open this page in a browser: {write_report(output, run)}")
+
+
 def demo(output: Path = Path("runs/demo"), seed: int = 0) -> None:
     """Decode a real fMRI recording to pictures, and rebuild unseen pictures from their embeddings.
 
@@ -192,7 +254,14 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-COMMANDS: dict[str, Any] = {"embed": embed, "reconstruct": reconstruct, "evaluate": evaluate, "demo": demo}
+COMMANDS: dict[str, Any] = {
+    "embed": embed,
+    "reconstruct": reconstruct,
+    "evaluate": evaluate,
+    "compare": compare,
+    "report": report,
+    "demo": demo,
+}
 
 
 TRAINING_COMMANDS = ("fit", "validate", "test", "predict")

@@ -20,11 +20,12 @@ from braindecode_x.embeddings import Embeddings
 from braindecode_x.files import atomic_path, write_json
 from braindecode_x.metrics.comparison import (
     BASELINE,
-    EVERYONE,
     Pictures,
     Row,
     comparison_rows,
+    deal,
     retrieved_stimuli,
+    same_trials,
     trial_scores,
 )
 from braindecode_x.metrics.evaluate import nearest_rows, read_reconstructions, write_table
@@ -42,7 +43,7 @@ def compare(
     output: str | Path,
     *,
     reconstructor: str | Path = EMBEDDED,
-    judge: Sequence[str | Path] = (EMBEDDED,),
+    judge: str | Path | Sequence[str | Path] = EMBEDDED,
     encoder: ClipEncoder | None = None,
     training: Stimuli | None = None,
     targets: Embeddings | None = None,
@@ -72,8 +73,8 @@ def compare(
         ``comparison.json`` (what was run).
     reconstructor : str or Path
         See `Reconstructor.from_pretrained`.
-    judge : sequence of str or Path
-        See `Judge`.
+    judge : str or Path, or sequence of them
+        See `Judge`; every one gets scores of its own.
     encoder : ClipEncoder, optional
         Embeds what was seen and the training pictures. With None, or one of another space than the systems', the
         nearest training picture is left out; without ``targets`` also the ceiling and scores in the embedding space.
@@ -101,7 +102,8 @@ def compare(
         ``seen`` lacks a stimulus.
     """
     output = Path(output)
-    systems = aligned(systems)
+    check_names(systems)
+    systems = same_trials(systems)
     first = next(iter(systems.values()))
     trials = first.index[TRIAL].astype(str)
     place, stimuli = pd.factorize(trials["stimulus"])
@@ -109,9 +111,12 @@ def compare(
     encoder = encoder if encoder is not None and encoder.space == first.space else None
     truth = true_embeddings(seen, first, targets, encoder, progress)
     training = None if encoder is None else candidates(training, seen)
-    studio = Studio(output, reconstructor, {Path(name).name: Judge(name) for name in judge}, seed, progress)
+    judges = {Path(name).name: Judge(name) for name in ([judge] if isinstance(judge, str | Path) else judge)}
+    studio = Studio(output, reconstructor, judges, seed, progress)
 
-    rows = {name: Row(studio.reconstruct(name, own), np.arange(len(trials)), own.image) for name, own in systems.items()}
+    rows = {
+        name: Row(studio.reconstruct(name, own), np.arange(len(trials)), own.image) for name, own in systems.items()
+    }
     system = next(iter(rows.values()))
     edge = system.pictures.pixels.shape[-1]
     shown = studio.copy(SEEN, seen, edge)
@@ -154,9 +159,7 @@ class Studio:
     progress : bool
     """
 
-    def __init__(
-        self, output: Path, reconstructor: str | Path, judges: dict[str, Judge], seed: int, progress: bool
-    ):
+    def __init__(self, output: Path, reconstructor: str | Path, judges: dict[str, Judge], seed: int, progress: bool):
         self.output, self.reconstructor, self.judges = output, reconstructor, judges
         self.seed, self.progress = seed, progress
 
@@ -180,47 +183,12 @@ class Studio:
         return Pictures(pictures, files, {name: judge.features(pictures) for name, judge in self.judges.items()})
 
 
-def aligned(systems: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
-    """Check that systems can be compared, and bring their rows to the first one's order."""
-    if not systems:
-        raise ValueError("systems: expected at least one, found none")
+def check_names(systems: Mapping[str, Embeddings]) -> None:
+    """Refuse names of systems that cannot be folders beside those of the controls."""
     reserved = {SEEN, NEAREST, CHANCE, CEILING, *TRIAL}
-    unusable = [name for name in systems if name in reserved or Path(name).name != name]
+    unusable = [name for name in systems if name in reserved or not name.strip(".") or Path(name).name != name]
     if unusable:
         raise ValueError(f"system {unusable[0]!r}: expected a name for a folder, other than {sorted(reserved)}")
-    first_name, first = next(iter(systems.items()))
-    keys, same = trial_keys(first_name, first), {}
-    for name, own in systems.items():
-        first.space.require(own.space, f"system {first_name!r}, beside which {name!r} is set,")
-        found = trial_keys(name, own)
-        if len(differ := keys.symmetric_difference(found)):
-            raise ValueError(
-                f"system {name!r}: expected the trials of {first_name!r}, {len(keys)} pairs of subject and stimulus, "
-                f"found {len(found)}; {len(differ)} are of one only, for example {differ[0]}"
-            )
-        rows = found.get_indexer(keys).tolist()
-        text = None if own.text is None else own.text[rows]
-        same[name] = Embeddings(own.index.iloc[rows].reset_index(drop=True), own.space, own.image[rows], text)
-    return same
-
-
-def trial_keys(name: str, embeddings: Embeddings) -> pd.MultiIndex:
-    """Return (subject, stimulus) of every row, which must be a trial of its own."""
-    if "subject" not in embeddings.index:
-        raise ValueError(f"system {name!r}: index of embeddings: missing the column 'subject'")
-    keys = pd.MultiIndex.from_frame(embeddings.index[["subject", "stimulus"]].astype(str))
-    if keys.has_duplicates:
-        raise ValueError(
-            f"system {name!r}: expected one row for each picture that a subject saw, found several for "
-            f"{keys[keys.duplicated()][0]}; average repeats first"
-        )
-    counts = keys.get_level_values("subject").value_counts()
-    if EVERYONE in counts or (counts < 2).any():
-        raise ValueError(
-            f"system {name!r}: expected two or more pictures of every subject, and none called {EVERYONE!r}, found "
-            f"{counts.to_dict()}"
-        )
-    return keys
 
 
 def true_embeddings(
@@ -253,15 +221,6 @@ def candidates(training: Stimuli | None, seen: Stimuli) -> Stimuli:
         found = f"{len(shared)} that were seen, for example {shared[0]!r}" if shared else "no picture to train on"
         raise ValueError(f"training pictures {training.name!r}: expected pictures other than those seen, found {found}")
     return training
-
-
-def deal(subjects: np.ndarray, seed: int) -> np.ndarray:
-    """Give every trial another trial of its subject at random: none keeps its own, each is given once."""
-    dealt = np.empty(len(subjects), dtype=np.int64)
-    for number, subject in enumerate(pd.unique(subjects)):
-        order = np.random.default_rng([seed, number]).permutation(np.flatnonzero(subjects == subject))
-        dealt[order] = np.roll(order, 1)
-    return dealt
 
 
 def facts(

@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.files import atomic_path, file_hash, unknown_name, write_json
+from braindecode_x.models.linear import LinearDecoder
 from braindecode_x.models.mindbridge import MindBridge
 
-MODELS: dict[str, Any] = {"MindBridge": MindBridge}
+MODELS: dict[str, Any] = {"MindBridge": MindBridge, "LinearDecoder": LinearDecoder}
 WEIGHTS, STATISTICS, CONFIG = "model.safetensors", "statistics.safetensors", "config.json"
 
 
@@ -25,7 +26,7 @@ class BrainDecoder:
 
     Parameters
     ----------
-    model : MindBridge
+    model : MindBridge or LinearDecoder
     space : EmbeddingSpace
         What it predicts.
     statistics : dict of str to dict

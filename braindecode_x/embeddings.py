@@ -99,5 +99,5 @@ class Embeddings:
 
 def read_index(source: str | Path | TextIO) -> pd.DataFrame:
     """Read a CSV index; names stay text, also those that look like numbers or missing values ("007", "NA")."""
-    names = dict.fromkeys(("id", "stimulus", "file"), str)
+    names = dict.fromkeys(("id", "stimulus", "file", "subject"), str)
     return pd.read_csv(source, dtype=names, keep_default_na=False, na_values=[""])

@@ -40,8 +40,8 @@ class RunCLI(LightningCLI):
     """Everything of a run lies in ``trainer.default_root_dir``.
 
     ``config.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/best.ckpt`` (by validation retrieval) and
-    ``last.ckpt``, ``decoder/`` (see `BrainDecoder`), ``predictions.safetensors``. ``fit`` in a folder with an unfinished
-    training goes on with it; the other commands take the best checkpoint when none is named.
+    ``last.ckpt``, ``decoder/`` (see `BrainDecoder`), ``predictions.safetensors``. ``fit`` in a folder with an
+    unfinished training goes on with it; the other commands take the best checkpoint when none is named.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

@@ -20,7 +20,7 @@ from braindecode_x.files import unknown_name, write_text
 from braindecode_x.stimuli.base import to_image
 
 LOWER_IS_BETTER = "judge distance"
-WIDE = 160  # characters that a comparison needs
+WIDE = 190  # characters that a comparison needs
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def comparison_table(table: pd.DataFrame, subject: str = "all") -> pd.DataFrame:
     if first["difference"].notna().any():
         columns = ["metric", "difference", "difference_low", "difference_high"]
         wide[f"{first['system'].iloc[0]} - ridge"] = [
-            _cell(*row, sign="+") for row in first[columns].itertuples(index=False)
+            _cell(metric, value, low, high, "+") for metric, value, low, high in first[columns].itertuples(index=False)
         ]
     wide.index = pd.Index([_with_direction(metric) for metric in wide.index], name=f"n = {chosen['n'].iloc[0]}")
     wide.columns.name = None
@@ -132,24 +132,25 @@ class Page:
         """Add a text of many lines, such as a file, folded under its title."""
         self.parts.append(f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>")
 
-    def table(self, table: pd.DataFrame, caption: str = "") -> None:
-        """Add a table; its index is the first column."""
+    def table(self, table: pd.DataFrame, caption: str = "", folded: bool = False) -> None:
+        """Add a table; its index is the first column. A folded one is opened by a click on its caption."""
         head = "".join(f"<th>{escape(str(c))}</th>" for c in [table.index.name or "", *table.columns])
         body = "".join(
             f"<tr><th>{escape(str(name))}</th>" + "".join(f"<td>{escape(str(v))}</td>" for v in row) + "</tr>"
             for name, row in zip(table.index, table.to_numpy(), strict=True)
         )
-        note = f"<caption>{escape(caption)}</caption>" if caption else ""
-        self.parts.append(
-            f"<div class=scroll><table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
+        note = f"<caption>{escape(caption)}</caption>" if caption and not folded else ""
+        part = f"<div class=scroll><table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        self.parts.append(f"<details><summary>{escape(caption)}</summary>{part}</details>" if folded else part)
 
     def figure(self, figure: Figure, caption: str) -> None:
-        """Add a matplotlib figure."""
+        """Add a matplotlib figure; its width on the page follows its size."""
+        width = 6.25 * figure.get_figwidth()
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
+        data = base64.b64encode(buffer.getvalue()).decode()
         self.parts.append(
-            f'<figure><img class=plot src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}" '
+            f'<figure><img class=plot style="width: {width:g}rem" src="data:image/png;base64,{data}" '
             f'alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
         )
 
@@ -228,10 +229,11 @@ table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular
 caption { text-align: left; color: #46506a; padding-bottom: .3rem }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid #e3e7ef; text-align: right; font-size: .9rem }
 tbody th, thead th:first-child { text-align: left; font-weight: 600 }
+tbody th { white-space: nowrap }
 .grid th, .grid td { padding: .15rem .2rem; border: 0; text-align: center; font-size: .8rem }
-.grid tbody th { text-align: right; padding-right: .6rem; max-width: 12rem }
+.grid tbody th { text-align: right; padding-right: .6rem; max-width: 12rem; white-space: normal }
 .grid img { width: 72px; height: 72px; display: block; border: 1px solid #e3e7ef; border-radius: 4px }
-.plot { max-width: 100%; width: 30rem }
+.plot { max-width: 100% }
 figure { margin: 1rem 0 }
 figcaption { color: #46506a; font-size: .9rem; max-width: 60rem }
 summary { cursor: pointer; font-weight: 600 }

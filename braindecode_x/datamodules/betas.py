@@ -148,7 +148,8 @@ class BetasDataModule(L.LightningDataModule):
             bad = np.argwhere(~np.isfinite(recording.betas))
             if len(bad):
                 raise ValueError(
-                    f"betas of {name}: {len(bad)} values are not finite, the first in trial {bad[0, 0]}, voxel {bad[0, 1]}"
+                    f"betas of {name}: {len(bad)} values are not finite, the first in trial {bad[0, 0]}, "
+                    f"voxel {bad[0, 1]}"
                 )
         return recordings
 
@@ -209,33 +210,31 @@ class BetasDataModule(L.LightningDataModule):
         return self.cohort.stimuli.subset(ids=[name for name in self.cohort.stimuli.ids if name in seen])
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled batches over all subjects; a rest that is smaller than a batch is left out."""
+        """Give shuffled batches over all subjects; a rest that is smaller than a batch is left out."""
         data = self._dataset("train", self.mix_repeats)
         whole = len(data) >= self.batch_size
-        return DataLoader(data, self.batch_size, shuffle=True, collate_fn=collate, drop_last=whole)
+        return DataLoader(data, batch_size=self.batch_size, shuffle=True, collate_fn=collate, drop_last=whole)
 
     def val_dataloader(self) -> DataLoader:
-        """Validation pictures, repeats averaged, subject by subject."""
+        """Give validation pictures, repeats averaged, subject by subject."""
         return self._ordered("validation")
 
     def test_dataloader(self) -> DataLoader:
-        """Test pictures, repeats averaged, subject by subject."""
+        """Give test pictures, repeats averaged, subject by subject."""
         return self._ordered("test")
 
     def predict_dataloader(self) -> DataLoader:
-        """Pictures (or unlabelled trials) of ``predict_split``."""
+        """Give pictures (or unlabelled trials) of ``predict_split``."""
         return self._ordered(self.predict_split)
 
     def _ordered(self, split: str) -> DataLoader:
-        return DataLoader(self._dataset(split, mix=False), self.batch_size, collate_fn=collate)
+        return DataLoader(self._dataset(split, mix=False), batch_size=self.batch_size, collate_fn=collate)
 
     def _dataset(self, split: str, mix: bool) -> ConcatDataset:
         parts = []
         for name in self.subjects:
             betas, stimuli = self._trials(name, split)
-            parts.append(
-                PictureTrials(self.standardisations[name](betas), stimuli, self.ids[name], self.targets, mix)
-            )
+            parts.append(PictureTrials(self.standardisations[name](betas), stimuli, self.ids[name], self.targets, mix))
         return ConcatDataset(parts)
 
     def _averaged(self, name: str, split: str) -> tuple[list[str], np.ndarray]:

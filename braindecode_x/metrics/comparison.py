@@ -1,4 +1,4 @@
-"""Scores of several systems on the same trials: trial by trial, then as a table with intervals and paired differences."""
+"""Scores of several systems on the same trials: of each trial, then a table with intervals and paired differences."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from braindecode_x.embeddings import Embeddings
 from braindecode_x.metrics.evaluate import RESAMPLES, feature_scores, pixel_scores
 from braindecode_x.metrics.retrieval import k_way_accuracy, ranks, similarity
 from braindecode_x.metrics.significance import bootstrap_difference, bootstrap_interval
@@ -54,6 +55,47 @@ class Row:
     embeddings: torch.Tensor | None
 
 
+def same_trials(systems: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
+    """Bring the rows of all systems to the order of the first.
+
+    Parameters
+    ----------
+    systems : mapping of str to Embeddings
+        Indexes hold ``subject`` and ``stimulus``.
+
+    Raises
+    ------
+    ValueError
+        No system, systems of different trials or spaces, a picture that a subject saw in several rows, fewer than two
+        pictures of a subject, or a subject called ``"all"``.
+    """
+    if not systems:
+        raise ValueError("systems: expected at least one, found none")
+    first_name, first = next(iter(systems.items()))
+    keys, same = _trial_keys(first_name, first), {}
+    for name, own in systems.items():
+        first.space.require(own.space, f"system {first_name!r}, beside which {name!r} is set,")
+        found = _trial_keys(name, own)
+        if len(differ := keys.symmetric_difference(found)):
+            raise ValueError(
+                f"system {name!r}: expected the trials of {first_name!r}, {len(keys)} pairs of subject and stimulus, "
+                f"found {len(found)}; {len(differ)} are of one only, for example {differ[0]}"
+            )
+        rows = found.get_indexer(keys).tolist()
+        text = None if own.text is None else own.text[rows]
+        same[name] = Embeddings(own.index.iloc[rows].reset_index(drop=True), own.space, own.image[rows], text)
+    return same
+
+
+def deal(subjects: np.ndarray, seed: int) -> np.ndarray:
+    """Give every trial another trial of its subject at random: none keeps its own, each is given once."""
+    dealt = np.empty(len(subjects), dtype=np.int64)
+    for number, subject in enumerate(pd.unique(subjects)):
+        order = np.random.default_rng([seed, number]).permutation(np.flatnonzero(subjects == subject))
+        dealt[order] = np.roll(order, 1)
+    return dealt
+
+
 def trial_scores(row: Row, seen: Row, subjects: np.ndarray) -> dict[str, Scores]:
     """Score every trial among those of its subject, and all subjects together.
 
@@ -68,7 +110,8 @@ def trial_scores(row: Row, seen: Row, subjects: np.ndarray) -> dict[str, Scores]
     dict of str to dict of str to numpy.ndarray
         By subject and metric, then under ``"all"`` what every subject has, subject after subject.
     """
-    pixels, scores = _pixel_scores(row, seen), {}
+    pixels = _pixel_scores(row, seen)
+    scores: dict[str, Scores] = {}
     for subject in pd.unique(subjects):
         rows = np.flatnonzero(subjects == subject)
         own: dict[str, torch.Tensor] = {}
@@ -88,7 +131,7 @@ def retrieval_by_name(predicted: torch.Tensor, truth: torch.Tensor) -> dict[str,
     """Score retrieval (cosine) in both directions among all n and exactly among 50 (when n > 50) and 2: (n,) each."""
     pairs, n = similarity(predicted, truth), len(truth)
     ways = {f"{n}-way": n} | ({"50-way": 50} if n > 50 else {}) | {"two-way": 2}
-    scores = {}
+    scores: dict[str, torch.Tensor] = {}
     for direction, matrix in (("image from brain", pairs), ("brain from image", pairs.T)):
         rank = ranks(matrix)
         scores |= {f"{direction}, {name}": k_way_accuracy(rank, n, k) for name, k in ways.items()}
@@ -118,7 +161,8 @@ def retrieved_stimuli(predicted: torch.Tensor, seen: Row, trials: pd.DataFrame, 
     assert seen.embeddings is not None
     parts = []
     for _, own in trials.groupby("subject", sort=False):
-        pairs = similarity(predicted[own.index.to_numpy()], seen.embeddings[own.index.to_numpy()])
+        rows = own.index.tolist()
+        pairs = similarity(predicted[rows], seen.embeddings[rows])
         stimuli = own["stimulus"].to_numpy()
         found = pd.DataFrame(stimuli[pairs.topk(min(shown, len(own)), dim=1).indices.numpy()], own.index)
         found = found.reindex(columns=range(shown), fill_value="").rename(columns=lambda column: str(column + 1))
@@ -172,3 +216,22 @@ def _pixel_scores(row: Row, seen: Row) -> dict[str, torch.Tensor]:
     pairs, trial = np.unique(np.stack([row.which, seen.which]), axis=1, return_inverse=True)
     scores = pixel_scores(row.pictures.pixels[pairs[0]], seen.pictures.pixels[pairs[1]])
     return {name: values[trial.reshape(-1)] for name, values in scores.items()}
+
+
+def _trial_keys(name: str, embeddings: Embeddings) -> pd.MultiIndex:
+    """Return (subject, stimulus) of every row, which must be a trial of its own."""
+    if "subject" not in embeddings.index:
+        raise ValueError(f"system {name!r}: index of embeddings: missing the column 'subject'")
+    keys = pd.MultiIndex.from_frame(embeddings.index[["subject", "stimulus"]].astype(str))
+    if keys.has_duplicates:
+        raise ValueError(
+            f"system {name!r}: expected one row for each picture that a subject saw, found several for "
+            f"{keys[keys.duplicated()][0]}; average repeats first"
+        )
+    counts = keys.get_level_values("subject").value_counts()
+    if EVERYONE in counts or (counts < 2).any():
+        raise ValueError(
+            f"system {name!r}: expected two or more pictures of every subject, and none called {EVERYONE!r}, found "
+            f"{counts.to_dict()}"
+        )
+    return keys

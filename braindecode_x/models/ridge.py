@@ -62,6 +62,11 @@ class RidgeDecoder:
             raise RuntimeError("this RidgeDecoder has no strength yet; call fit, or load it with from_pretrained")
         return self._alpha
 
+    @property
+    def coefficients(self) -> np.ndarray:
+        """The linear map, (voxels, d); a RuntimeError when neither fitted nor loaded."""
+        return self._fitted()["coefficients"]
+
     def fit(self, brain: np.ndarray, embeddings: np.ndarray, groups: np.ndarray | None = None) -> Self:
         """Choose the strength by cross-validation and fit all training data with it.
 

@@ -31,13 +31,14 @@ class EmbeddingTask(L.LightningModule):
 
     space: EmbeddingSpace
     subjects: dict[str, int]
+    model: Any
 
     def __init__(self, lr: float, weight_decay: float, warmup_epochs: float):
         super().__init__()
         if lr <= 0:
             raise ValueError(f"lr: expected a number above 0, found {lr}")
         self.lr, self.weight_decay, self.warmup_epochs = lr, weight_decay, warmup_epochs
-        self.model: nn.Module | None = None
+        self.model = None
         self.standardisations: dict[str, dict[str, torch.Tensor]] = {}
         self.configure_losses()
         self.configure_metrics()
@@ -51,7 +52,7 @@ class EmbeddingTask(L.LightningModule):
 
     def configure_metrics(self) -> None:
         """Build the metrics: retrieval on validation and test pictures."""
-        self.retrieval = nn.ModuleDict({"validation": RetrievalAccuracy(), "testing": RetrievalAccuracy()})
+        self.retrieval: Any = nn.ModuleDict({"validation": RetrievalAccuracy(), "testing": RetrievalAccuracy()})
 
     def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return image and text embeddings of a batch."""
@@ -73,11 +74,11 @@ class EmbeddingTask(L.LightningModule):
         for name, each in data.standardisations.items():
             self.standardisations[name] = {"mean": torch.from_numpy(each.mean), "std": torch.from_numpy(each.std)}
 
-    def validation_step(self, batch: Batch, _: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch of validation pictures."""
         self._score("validation", batch)
 
-    def test_step(self, batch: Batch, _: int) -> None:
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch of test pictures."""
         self._score("testing", batch)
 
@@ -89,7 +90,7 @@ class EmbeddingTask(L.LightningModule):
         """Log retrieval of each subject, and the mean."""
         self._log_scores("testing")
 
-    def predict_step(self, batch: Batch, _: int) -> dict[str, Any]:
+    def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Decode a batch; no targets needed."""
         image, text = self.predict_embeddings(batch)
         return {

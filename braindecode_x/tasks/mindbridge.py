@@ -133,11 +133,10 @@ class MindBridgeTask(EmbeddingTask):
 
     def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return image and text embeddings of a batch."""
-        assert self.model is not None
         output = self.model(batch.brain, batch.subject, batch.mask)
         return output.image, output.text
 
-    def training_step(self, batch: Batch, _: int) -> torch.Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch, over the trials of all processes."""
         if batch.image_target is None or batch.text_target is None:
             raise ValueError("training needs image and text targets; some pictures have no embedding or no caption")
@@ -148,7 +147,6 @@ class MindBridgeTask(EmbeddingTask):
 
     def loss_terms(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Compute every term of the loss; see `MindBridgeLoss`."""
-        assert isinstance(self.model, MindBridge)
         brain = batch.brain
         if self.voxel_dropout:
             brain = brain * (torch.rand_like(brain) >= self.voxel_dropout)
@@ -158,7 +156,8 @@ class MindBridgeTask(EmbeddingTask):
         pair = cycle_pair(present, generator) if self.loss.weights["cycle"] else None
         output = self.model(brain, batch.subject, batch.mask, pair)
         image_target, text_target = batch.image_target, batch.text_target
-        assert image_target is not None and text_target is not None
+        assert image_target is not None
+        assert text_target is not None
         if world == 1:
             return self.loss(output, image_target, text_target)
         output, image_target, text_target = joint(output, image_target, text_target)
@@ -195,5 +194,3 @@ def joint(
         source = gathered(empty if output.cycle_source is None else output.cycle_source)
         changes |= {"cycle": cycle, "cycle_source": source}
     return output._replace(**changes), gathered(image_target), gathered(text_target)
-
-
