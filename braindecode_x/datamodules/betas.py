@@ -252,7 +252,7 @@ class BetasDataModule(L.LightningDataModule):
                 f"{name}: no trials of the split {split!r}; it has {sorted(trials['split'].astype(str).unique())}"
             )
         if split == "train" and self.n_training_pictures is not None:
-            chosen &= trials["stimulus"].isin(self._drawn).to_numpy()
+            chosen = chosen & trials["stimulus"].isin(self._drawn).to_numpy()
         return recording.betas[chosen], trials["stimulus"].to_numpy(dtype=str)[chosen]
 
     @cached_property
