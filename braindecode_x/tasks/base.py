@@ -116,11 +116,11 @@ class EmbeddingTask(L.LightningModule):
             {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
         ]
         optimiser = torch.optim.AdamW(groups, lr=self.lr)
-        total = int(self.trainer.estimated_stepping_batches)
+        total = max(3, int(self.trainer.estimated_stepping_batches))
         per_epoch = total / max(1, self.trainer.max_epochs or 1)
-        rise = min(0.5, max(1.0, self.warmup_epochs * per_epoch) / max(2, total))
+        rise = min(0.5, max(2.0, self.warmup_epochs * per_epoch) / total)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.lr, total_steps=max(2, total), pct_start=rise, final_div_factor=100
+            optimiser, self.lr, total_steps=total, pct_start=rise, final_div_factor=100
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

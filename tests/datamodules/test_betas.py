@@ -45,8 +45,8 @@ def test_fewer_training_pictures_are_the_same_for_everyone_and_leave_the_others_
     assert first == second
     assert len(first) == 5
     assert len(data.held_out_data("anna", "validation")[0]) == 12
-    with pytest.raises(ValueError, match="n_training_pictures: expected 2 to 12, found 13"):
-        BetasDataModule(SmallCohort(), clip=str(tiny_clip), n_training_pictures=13).train_dataloader()
+    with pytest.raises(ValueError, match="n_training_pictures: expected 2 to 120, found 121"):
+        BetasDataModule(SmallCohort(), clip=str(tiny_clip), n_training_pictures=121).train_dataloader()
 
 
 def test_a_value_that_is_not_finite_is_named(tiny_clip):

@@ -10,17 +10,18 @@ from braindecode_x.files import unknown_name
 from braindecode_x.stimuli import ObjectStimuli
 
 VOXELS = {"anna": 9, "ben": 12}
+PICTURES = {"train": 120, "validation": 12, "test": 12}
 REPEATS = {"train": 2, "validation": 2, "test": 3}
 
 
 class SmallCohort(Cohort):
-    """Twelve pictures a split, two or three repeats of each."""
+    """120 training pictures, twelve validation and test pictures, two or three repeats of each."""
 
     subjects = tuple(VOXELS)
 
     def __init__(self, bad_voxel: int | None = None):
         objects = ObjectStimuli().subset(rendering="fluent3d")
-        chosen = [objects.subset(split=split).ids[:12] for split in REPEATS]
+        chosen = [objects.subset(split=split).ids[:n] for split, n in PICTURES.items()]
         self.stimuli, self.bad_voxel = objects.subset(ids=[name for part in chosen for name in part]), bad_voxel
 
     def subject(self, name: str) -> SubjectBetas:

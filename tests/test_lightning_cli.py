@@ -1,0 +1,111 @@
+"""Training, prediction and comparison as their user runs them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from braindecode_x.embeddings import Embeddings
+
+DATA = Path(__file__).parent / "data"
+CONFIG = """
+model:
+  class_path: {task}
+data:
+  class_path: braindecode_x.datamodules.BetasDataModule
+  init_args: {{cohort: {{class_path: small_cohort.SmallCohort}}, batch_size: 32, clip: {clip}}}
+trainer: {{default_root_dir: {folder}, max_epochs: {epochs}, accelerator: cpu, enable_progress_bar: false}}
+"""
+SMALL = "{class_path: braindecode_x.tasks.MindBridgeTask, init_args: {in_dim: 12, hidden: 16, n_blocks: 1}}"
+
+
+def command(*arguments: object) -> dict:
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(DATA), "HF_HUB_OFFLINE": "1"}
+    return {"args": [sys.executable, "-m", "braindecode_x", *map(str, arguments)], "env": environment, "text": True}
+
+
+def run(*arguments: object, ok: bool = True) -> subprocess.CompletedProcess:
+    done = subprocess.run(**command(*arguments), capture_output=True)
+    assert (done.returncode == 0) == ok, done.stderr
+    return done
+
+
+@pytest.fixture
+def config(tiny_clip, tmp_path):
+    def write(name: str, task: str, epochs: int) -> Path:
+        text = CONFIG.format(task=task, clip=tiny_clip, folder=tmp_path / name, epochs=epochs)
+        if task.endswith("MindBridgeTask"):
+            text = text.replace(f"\n  class_path: {task}", f" {SMALL}", 1)
+        (tmp_path / f"{name}.yaml").write_text(text)
+        return tmp_path / f"{name}.yaml"
+
+    return write
+
+
+def test_from_betas_to_table_and_page(config, tiny_decoder, tiny_clip, tmp_path):
+    for name, task in (("mindbridge", "MindBridgeTask"), ("ridge", "RidgeTask")):
+        path = config(name, f"braindecode_x.tasks.{task}", 2 if name == "mindbridge" else 1)
+        run("fit", "--config", path)
+        run("predict", "--config", path)
+    folder = tmp_path / "mindbridge"
+    predicted = Embeddings.load(folder / "predictions.safetensors")
+    assert predicted.index["subject"].tolist() == ["anna"] * 12 + ["ben"] * 12
+    assert set(predicted.index["repeats"]) == {3}
+    assert set(predicted.index["split"]) == {"test"}
+    assert predicted.index["checkpoint"].nunique() == 1
+    assert (folder / "decoder" / "model.safetensors").is_file()
+    log = pd.read_csv(folder / "metrics.csv")
+    assert {"val/top1", "val/top1_anna", "train/total"} <= set(log)
+    systems = "{MindBridge: %s, ridge: %s}" % (  # noqa: UP031 (braces)
+        folder / "predictions.safetensors",
+        tmp_path / "ridge" / "predictions.safetensors",
+    )
+    options = ["--reconstructor", tiny_decoder, "--run", folder]
+    run("compare", systems, tmp_path / "out", *options)
+    table = pd.read_csv(tmp_path / "out" / "comparison.csv")
+    assert {"MindBridge", "ridge", "chance"} <= set(table["system"])
+    assert set(table["subject"]) == {"all", "anna", "ben"}
+    assert "<html" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_killed_training_goes_on_where_it_saved(config, tmp_path):
+    path, folder = config("cut", "braindecode_x.tasks.MindBridgeTask", 400), tmp_path / "cut"
+    process = subprocess.Popen(**command("fit", "--config", path), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while not (folder / "checkpoints" / "last.ckpt").exists():
+        assert process.poll() is None
+        assert time.time() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["epoch"]
+    done = run("fit", "--config", path, "--trainer.max_epochs", saved + 3, ok=False)
+    assert "holds a run of other settings" in done.stderr
+    path.write_text(path.read_text().replace("max_epochs: 400", f"max_epochs: {saved + 3}"))
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("max_epochs: 400", f"max_epochs: {saved + 3}"))
+    done = run("fit", "--config", path)
+    assert "Restored all states" in done.stderr
+    epochs = pd.read_csv(folder / "metrics.csv")["epoch"].dropna().astype(int)
+    assert sorted(set(epochs)) == list(range(saved + 3))
+
+
+def test_mistakes_end_with_one_clear_line(config, tmp_path):
+    path = config("none", "braindecode_x.tasks.MindBridgeTask", 1)
+    done = run("predict", "--config", path, ok=False)
+    assert "no such checkpoint; run `braindecode-x fit` first" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run("fit", "--config", path, "--data.init_args.subjects", "[carl]", ok=False)
+    assert "carl" in done.stderr
+    done = run("fit", "--config", path, "--model.hiden", 3, ok=False)
+    assert "hiden" in done.stderr
+    done = run("compare", "{a: %s}" % (tmp_path / "x.safetensors"), tmp_path / "o", ok=False)
+    assert "no such file of embeddings" in done.stderr
