@@ -98,7 +98,7 @@ class MindBridgeLoss(nn.Module):
                 raise ValueError(f"weight of {name}: expected at least 0, found {weight}")
 
     def forward(
-        self, output: MindBridgeOutput, image_target: torch.Tensor, text_target: torch.Tensor
+        self, output: MindBridgeOutput, image_target: torch.Tensor, text_target: torch.Tensor | None
     ) -> dict[str, torch.Tensor]:
         """Compute every term that the output allows, and their weighted sum.
 
@@ -108,8 +108,8 @@ class MindBridgeLoss(nn.Module):
             Without a reconstruction or a cycle, that term is left out.
         image_target : torch.Tensor
             (batch, *image_dim).
-        text_target : torch.Tensor
-            (batch, *text_dim).
+        text_target : torch.Tensor or None
+            (batch, *text_dim); None leaves the terms of text out.
 
         Returns
         -------
@@ -122,13 +122,14 @@ class MindBridgeLoss(nn.Module):
             A target has another shape than the prediction.
         """
         _require_same_shape("image", output.image, image_target)
-        _require_same_shape("text", output.text, text_target)
         terms = {
             "clip_image": soft_clip_loss(output.image, image_target, self.temperature),
             "mse_image": unit_mse(output.image, image_target),
-            "clip_text": soft_clip_loss(output.text, text_target, self.temperature),
-            "mse_text": unit_mse(output.text, text_target),
         }
+        if text_target is not None:
+            _require_same_shape("text", output.text, text_target)
+            terms["clip_text"] = soft_clip_loss(output.text, text_target, self.temperature)
+            terms["mse_text"] = unit_mse(output.text, text_target)
         if output.reconstruction is not None:
             terms["reconstruction"] = F.mse_loss(output.reconstruction.float(), output.aggregated.float())
         if output.cycle is not None and output.cycle_source is not None:

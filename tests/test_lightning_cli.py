@@ -9,9 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
+from small_cohort import SmallCohort
 
 from braindecode_x.embeddings import Embeddings
 
@@ -32,8 +35,8 @@ def command(*arguments: object) -> dict:
     return {"args": [sys.executable, "-m", "braindecode_x", *map(str, arguments)], "env": environment, "text": True}
 
 
-def run(*arguments: object, ok: bool = True) -> subprocess.CompletedProcess:
-    done = subprocess.run(**command(*arguments), capture_output=True)
+def run(*arguments: object, ok: bool = True, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    done = subprocess.run(**command(*arguments), capture_output=True, cwd=cwd)
     assert (done.returncode == 0) == ok, done.stderr
     return done
 
@@ -74,6 +77,28 @@ def test_from_betas_to_table_and_page(config, tiny_decoder, tiny_clip, tmp_path)
     assert {"MindBridge", "ridge", "chance"} <= set(table["system"])
     assert set(table["subject"]) == {"all", "anna", "ben"}
     assert "<html" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_own_betas_pictures_and_table_go_to_pictures(tiny_clip, tiny_decoder, tmp_path):
+    cohort = SmallCohort()
+    recording, pictures = cohort.subject("anna"), tmp_path / "pictures"
+    pictures.mkdir()
+    for name, pixels in zip(cohort.stimuli.ids, cohort.stimuli.pixels(16), strict=True):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(pictures / f"{name}.png")
+    np.save(tmp_path / "betas.npy", recording.betas)
+    recording.trials.to_csv(tmp_path / "trials.csv", index=False)
+    small = ["--trainer.max_epochs", 1, "--model.init_args.hidden", 16, "--data.init_args.clip", tiny_clip]
+    run("fit", "--config", "mindbridge_own_betas.yaml", *small, cwd=tmp_path)
+    run("predict", "--config", "mindbridge_own_betas.yaml", *small, cwd=tmp_path)
+    predictions = tmp_path / "runs" / "own_betas" / "predictions.safetensors"
+    run("reconstruct", predictions, tmp_path / "out", "--reconstructor", tiny_decoder, "--steps", 2)
+    assert len(list((tmp_path / "out").glob("sub-01_*.png"))) == 12
+    unlabelled = recording.trials.assign(stimulus="", split="predict").iloc[:5]
+    unlabelled.to_csv(tmp_path / "trials.csv", index=False)
+    np.save(tmp_path / "betas.npy", recording.betas[:5])
+    only = ["--data.init_args.predict_split", "predict"]
+    run("predict", "--config", "mindbridge_own_betas.yaml", *small, *only, cwd=tmp_path)
+    assert Embeddings.load(predictions).ids == [f"sub-01_trial{k:05d}" for k in range(1, 6)]
 
 
 def test_a_killed_training_goes_on_where_it_saved(config, tmp_path):

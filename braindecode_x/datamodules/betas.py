@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -177,6 +177,8 @@ class BetasDataModule(L.LightningDataModule):
     def targets(self) -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:
         """Image and text embedding of every picture of the cohort; text None when a picture has no caption."""
         stimuli = self.cohort.stimuli
+        if not len(stimuli):
+            return {}
         image = image_targets(stimuli, self.encoder).tensor()
         text: Any = [None] * len(image)
         if all(stimuli.captions):
@@ -195,6 +197,10 @@ class BetasDataModule(L.LightningDataModule):
             if name not in names:
                 raise unknown_name("subject of the checkpoint", name, names)
         self.ids = {name: names.index(name) for name in self.subjects}
+
+    def use_standardisations(self, known: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Standardise by means and standard deviations that a trained decoder brings, not by those of this data."""
+        self.standardisations = {name: Standardisation(*known[name]) for name in self.subjects if name in known}
 
     def training_data(self, name: str) -> tuple[list[str], np.ndarray]:
         """Return a subject's training pictures and standardised patterns, repeats averaged: what ridge is fitted on."""

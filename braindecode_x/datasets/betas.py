@@ -35,7 +35,7 @@ class SubjectBetas:
     regions: np.ndarray | None
 
     def average(self, split: str) -> tuple[list[str], np.ndarray]:
-        """Average the repeats of each picture.
+        """Average the repeats of each picture; unlabelled trials are left out.
 
         Parameters
         ----------
@@ -55,7 +55,7 @@ class SubjectBetas:
         """
         if split not in set(self.trials["split"]):
             raise unknown_name("split", split, self.trials["split"].unique())
-        rows = np.flatnonzero(self.trials["split"] == split)
+        rows = np.flatnonzero((self.trials["split"] == split) & (self.trials["stimulus"] != ""))
         codes, stimuli = pd.factorize(self.trials["stimulus"].to_numpy()[rows])
         sums = np.zeros((len(stimuli), self.betas.shape[1]), np.float32)
         np.add.at(sums, codes, self.betas[rows])

@@ -152,6 +152,9 @@ class EmbeddingTask(L.LightningModule):
                         f"subject {name!r}: {previous[name]} voxels, but the checkpoint expects {self.subjects[name]}"
                     )
             data.use_subjects(list(self.subjects))
+            data.use_standardisations(
+                {name: (s["mean"].numpy(), s["std"].numpy()) for name, s in self.standardisations.items()}
+            )
         if changed:
             self.configure_models()
 

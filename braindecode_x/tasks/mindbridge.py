@@ -116,7 +116,7 @@ class MindBridgeTask(EmbeddingTask):
 
         trained = BrainDecoder.from_pretrained(self.pretrained)
         trained.space.require(self.space, f"decoder folder {str(self.pretrained)!r}")
-        self.model = trained.model.float()
+        self.model = trained.model.float().train()
         for name, n_voxels in self.subjects.items():
             if name not in self.model.subjects:
                 self.model.add_subject(name, n_voxels)
@@ -137,8 +137,8 @@ class MindBridgeTask(EmbeddingTask):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch, over the trials of all processes."""
-        if batch.image_target is None or batch.text_target is None:
-            raise ValueError("training needs image and text targets; some pictures have no embedding or no caption")
+        if batch.image_target is None:
+            raise ValueError("training needs pictures: the trials of a batch are unlabelled")
         terms = self.loss_terms(batch)
         for name, value in terms.items():
             self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(batch))
@@ -156,7 +156,6 @@ class MindBridgeTask(EmbeddingTask):
         output = self.model(brain, batch.subject, batch.mask, pair)
         image_target, text_target = batch.image_target, batch.text_target
         assert image_target is not None
-        assert text_target is not None
         if world == 1:
             return self.loss(output, image_target, text_target)
         output, image_target, text_target = joint(output, image_target, text_target)
@@ -194,8 +193,8 @@ def gathered(values: torch.Tensor) -> torch.Tensor:
 
 
 def joint(
-    output: MindBridgeOutput, image_target: torch.Tensor, text_target: torch.Tensor
-) -> tuple[MindBridgeOutput, torch.Tensor, torch.Tensor]:
+    output: MindBridgeOutput, image_target: torch.Tensor, text_target: torch.Tensor | None
+) -> tuple[MindBridgeOutput, torch.Tensor, torch.Tensor | None]:
     """Gather everything that the loss looks at, so that it is the loss of the joint batch on every process.
 
     Every process computes the same loss; gradients of gathered values add up over processes and are then averaged.
@@ -208,4 +207,5 @@ def joint(
     if len(cycle):
         source = gathered(empty if output.cycle_source is None else output.cycle_source)
         changes |= {"cycle": cycle, "cycle_source": source}
-    return output._replace(**changes), gathered(image_target), gathered(text_target)
+    text_target = None if text_target is None else gathered(text_target)
+    return output._replace(**changes), gathered(image_target), text_target

@@ -41,14 +41,15 @@ class RidgeTask(EmbeddingTask):
         for name in data.subjects:
             stimuli, brain = data.training_data(name)
             pairs = [data.targets[stimulus] for stimulus in stimuli]
-            if any(text is None for _, text in pairs):
-                raise ValueError("ridge to text embeddings needs a caption for every picture")
-            fitted = [self._fit(brain, torch.stack(kind).numpy()) for kind in zip(*pairs, strict=True)]
+            kinds = [torch.stack([image for image, _ in pairs])]
+            if all(text is not None for _, text in pairs):
+                kinds.append(torch.stack([text for _, text in pairs]))
+            fitted = [self._fit(brain, kind.numpy()) for kind in kinds]
             weights, biases = (np.concatenate(parts, -1) for parts in zip(*fitted, strict=True))
             linear = self.model.maps[name]
             with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(weights.T))
-                linear.bias.copy_(torch.from_numpy(biases))
+                linear.weight[: weights.shape[1]] = torch.from_numpy(weights.T)
+                linear.bias[: len(biases)] = torch.from_numpy(biases)
 
     def _fit(self, brain: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         flat = targets.reshape(len(targets), -1)
@@ -57,9 +58,9 @@ class RidgeTask(EmbeddingTask):
         return decoder.coefficients, intercept
 
     def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return image and text embeddings of a batch."""
+        """Return image and text embeddings of a batch; text is None when pictures had no captions."""
         output = self.model(batch.brain, batch.subject, batch.mask)
-        return output.image, output.text
+        return output.image, output.text if output.text.any() else None
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Change nothing: all is fitted. Lightning counts steps, and saves a checkpoint after the first."""
