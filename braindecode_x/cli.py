@@ -226,6 +226,21 @@ def demo(output: Path = Path("runs/demo"), seed: int = 0) -> None:
     say(f"open this page in a browser: {run_demo(output, seed)}")
 
 
+def gpu_smoke(device: str | None = None, steps: int = 3) -> None:
+    """Run each stage for a few steps on the accelerator that is there, and print the time and memory of each.
+
+    Parameters
+    ----------
+    device
+        For example cuda, mps or cpu; default: the best one that is there.
+    steps
+        Of training.
+    """
+    from braindecode_x.smoke import run_smoke
+
+    say(run_smoke(device, steps).to_string(index=False))
+
+
 def open_stimuli(name: str, captions: Path | None = None, every: bool = False) -> Stimuli:
     """Open "objects" (its 3D renderings, or every rendering) or a folder of pictures."""
     from braindecode_x.stimuli import FolderStimuli, ObjectStimuli

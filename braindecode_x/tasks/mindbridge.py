@@ -88,7 +88,7 @@ class MindBridgeTask(EmbeddingTask):
             "temperature": temperature,
         }
         super().__init__(lr, weight_decay, warmup_epochs)
-        self._sizes: dict[str, Any] = {
+        self.sizes: dict[str, Any] = {
             "in_dim": in_dim,
             "hidden": hidden,
             "n_blocks": n_blocks,
@@ -110,7 +110,7 @@ class MindBridgeTask(EmbeddingTask):
         if self.pretrained is None or self._trainer is None:
             shape = self.space.shape
             text = shape if self.space.kind == "pooled" else (77, shape[-1])
-            self.model = MindBridge(self.subjects, image_dim=shape, text_dim=text, **self._sizes)
+            self.model = MindBridge(self.subjects, image_dim=shape, text_dim=text, **self.sizes)
             return
         from braindecode_x.decoder import BrainDecoder  # which can hold this task's network
 
