@@ -275,6 +275,7 @@ COMMANDS: dict[str, Any] = {
     "evaluate": evaluate,
     "compare": compare,
     "report": report,
+    "gpu-smoke": gpu_smoke,
     "demo": demo,
 }
 
