@@ -154,6 +154,8 @@ def compare(
     output: Path,
     seen: str = "objects",
     run: Path | None = None,
+    model: str = "embedded",
+    pretrained: str | None = None,
     reconstructor: str = "embedded",
     judges: list[str] = ["embedded"],  # noqa: B006 (never changed)
     seed: int = 0,
@@ -171,6 +173,10 @@ def compare(
         The pictures that were seen: "objects", or a folder.
     run
         Folder of the first system's training, whose curves and configuration the page shows.
+    model
+        The CLIP model that the predictions are of, as for "embed": it gives the true embeddings.
+    pretrained
+        open_clip's tag of the weights, with a model's name.
     reconstructor
         "embedded", or a decoder's folder.
     judges
@@ -178,6 +184,7 @@ def compare(
     seed
         Of chance, of the noise and of the bootstrap.
     """
+    from braindecode_x.clip import ClipEncoder
     from braindecode_x.comparison import compare as compare_systems
     from braindecode_x.embeddings import Embeddings
     from braindecode_x.report import print_comparison
@@ -191,7 +198,12 @@ def compare(
             f"seen: {stimuli.name!r} does not hold {len(unknown)} of the stimuli, for example {unknown[0]!r}"
         )
     stimuli = stimuli.subset(ids=[name for name in stimuli.ids if name in shown])
-    table = compare_systems(given, stimuli, output, reconstructor=reconstructor, judge=judges, seed=seed)
+    encoder = ClipEncoder(model, pretrained)
+    for each in given.values():
+        encoder.space.require(each.space, f"{model!r}, which is to give the true embeddings,")
+    table = compare_systems(
+        given, stimuli, output, encoder=encoder, reconstructor=reconstructor, judge=judges, seed=seed
+    )
     print_comparison(table)
     report(output, run)
 

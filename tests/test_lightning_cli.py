@@ -71,10 +71,11 @@ def test_from_betas_to_table_and_page(config, tiny_decoder, tiny_clip, tmp_path)
         folder / "predictions.safetensors",
         tmp_path / "ridge" / "predictions.safetensors",
     )
-    options = ["--reconstructor", tiny_decoder, "--run", folder]
+    options = ["--reconstructor", tiny_decoder, "--run", folder, "--model", tiny_clip]
     run("compare", systems, tmp_path / "out", *options)
     table = pd.read_csv(tmp_path / "out" / "comparison.csv")
-    assert {"MindBridge", "ridge", "chance"} <= set(table["system"])
+    assert set(table["system"]) == {"MindBridge", "ridge", "chance", "nearest training picture", "ceiling"}
+    assert "image from brain, 12-way" in set(table["metric"])
     assert set(table["subject"]) == {"all", "anna", "ben"}
     assert "<html" in (tmp_path / "out" / "report.html").read_text()
 
