@@ -16,7 +16,6 @@ from braindecode_x.clip import ClipEncoder, EmbeddingSpace, image_targets, text_
 from braindecode_x.datamodules.batch import Trial, collate
 from braindecode_x.datasets.betas import Cohort, SubjectBetas
 from braindecode_x.files import unknown_name
-from braindecode_x.stimuli import Stimuli
 
 
 @dataclass(frozen=True)
@@ -202,18 +201,11 @@ class BetasDataModule(L.LightningDataModule):
         """Standardise by means and standard deviations that a trained decoder brings, not by those of this data."""
         self.standardisations = {name: Standardisation(*known[name]) for name in self.subjects if name in known}
 
-    def training_data(self, name: str) -> tuple[list[str], np.ndarray]:
-        """Return a subject's training pictures and standardised patterns, repeats averaged: what ridge is fitted on."""
-        return self._averaged(name, "train")
-
-    def held_out_data(self, name: str, split: str) -> tuple[list[str], np.ndarray]:
+    def averaged(self, name: str, split: str) -> tuple[list[str], np.ndarray]:
         """Return a subject's pictures of a split and standardised patterns, repeats averaged."""
-        return self._averaged(name, split)
-
-    def stimuli(self, split: str) -> Stimuli:
-        """Return the pictures of a split that any subject here saw."""
-        seen = {name for subject in self.subjects for name in self._trials(subject, split)[1].tolist()}
-        return self.cohort.stimuli.subset(ids=[name for name in self.cohort.stimuli.ids if name in seen])
+        betas, stimuli = self._trials(name, split)
+        data = PictureTrials(self.standardisations[name](betas), stimuli, self.ids[name], {}, mix=False)
+        return data.names, np.stack([data[row].brain.numpy() for row in range(len(data))])
 
     def train_dataloader(self) -> DataLoader:
         """Give shuffled batches over all subjects; a rest that is smaller than a batch is left out."""
@@ -242,11 +234,6 @@ class BetasDataModule(L.LightningDataModule):
             betas, stimuli = self._trials(name, split)
             parts.append(PictureTrials(self.standardisations[name](betas), stimuli, self.ids[name], self.targets, mix))
         return ConcatDataset(parts)
-
-    def _averaged(self, name: str, split: str) -> tuple[list[str], np.ndarray]:
-        betas, stimuli = self._trials(name, split)
-        data = PictureTrials(self.standardisations[name](betas), stimuli, self.ids[name], {}, mix=False)
-        return data.names, np.stack([trial.brain.numpy() for trial in map(data.__getitem__, range(len(data)))])
 
     def _trials(self, name: str, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Return betas and stimuli of a subject's trials of a split."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import lightning as L
@@ -13,7 +14,7 @@ from braindecode_x.datamodules.batch import Batch
 from braindecode_x.metrics.retrieval_metric import RetrievalAccuracy
 
 
-class EmbeddingTask(L.LightningModule):
+class EmbeddingTask(L.LightningModule, ABC):
     """A decoder that is trained to predict embeddings of what was seen.
 
     A subclass builds its network in `configure_models` once it is known who is decoded and to which space, its losses
@@ -43,9 +44,9 @@ class EmbeddingTask(L.LightningModule):
         self.configure_losses()
         self.configure_metrics()
 
+    @abstractmethod
     def configure_models(self) -> None:
         """Build ``self.model`` for ``self.subjects`` and ``self.space``."""
-        raise NotImplementedError
 
     def configure_losses(self) -> None:
         """Build what the training minimises."""
@@ -54,9 +55,9 @@ class EmbeddingTask(L.LightningModule):
         """Build the metrics: retrieval on validation and test pictures."""
         self.retrieval: Any = nn.ModuleDict({"validation": RetrievalAccuracy(), "testing": RetrievalAccuracy()})
 
+    @abstractmethod
     def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return image and text embeddings of a batch."""
-        raise NotImplementedError
 
     def setup(self, stage: str) -> None:
         """Build the network for the subjects and the space of the data module."""

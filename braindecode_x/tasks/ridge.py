@@ -39,7 +39,7 @@ class RidgeTask(EmbeddingTask):
         """Fit every subject."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         for name in data.subjects:
-            stimuli, brain = data.training_data(name)
+            stimuli, brain = data.averaged(name, "train")
             pairs = [data.targets[stimulus] for stimulus in stimuli]
             kinds = [torch.stack([image for image, _ in pairs])]
             if all(text is not None for _, text in pairs):

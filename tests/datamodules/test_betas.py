@@ -33,7 +33,7 @@ def test_repeats_are_mixed_in_training_and_averaged_elsewhere(data):
 def test_voxels_are_standardised_by_training_trials_only(data):
     recording = data.recordings["ben"]
     train = (recording.trials["split"] == "train").to_numpy()
-    stimuli, brain = data.held_out_data("ben", "test")
+    stimuli, brain = data.averaged("ben", "test")
     rows = (recording.trials["stimulus"] == stimuli[0]).to_numpy()
     expected = (recording.betas[rows].mean(0) - recording.betas[train].mean(0)) / recording.betas[train].std(0)
     np.testing.assert_allclose(brain[0], expected, rtol=1e-4, atol=1e-5)
@@ -41,10 +41,10 @@ def test_voxels_are_standardised_by_training_trials_only(data):
 
 def test_fewer_training_pictures_are_the_same_for_everyone_and_leave_the_others_alone(tiny_clip):
     data = BetasDataModule(SmallCohort(), clip=str(tiny_clip), n_training_pictures=5, seed=1)
-    first, second = (data.training_data(name)[0] for name in data.subjects)
+    first, second = (data.averaged(name, "train")[0] for name in data.subjects)
     assert first == second
     assert len(first) == 5
-    assert len(data.held_out_data("anna", "validation")[0]) == 12
+    assert len(data.averaged("anna", "validation")[0]) == 12
     with pytest.raises(ValueError, match="n_training_pictures: expected 2 to 120, found 121"):
         BetasDataModule(SmallCohort(), clip=str(tiny_clip), n_training_pictures=121).train_dataloader()
 
@@ -58,6 +58,6 @@ def test_unknown_names_are_refused(data):
     with pytest.raises(ValueError, match="did you mean 'anna'"):
         BetasDataModule(SmallCohort(), subjects=["ana"])
     with pytest.raises(ValueError, match="no trials of the split 'predict'"):
-        data.held_out_data("anna", "predict")
+        data.averaged("anna", "predict")
     with pytest.raises(ValueError, match="unknown subject of the checkpoint"):
         data.use_subjects(["anna"])

@@ -32,7 +32,7 @@ def test_it_predicts_what_each_subjects_ridge_predicts(tiny_clip, tmp_path):
     BrainDecoder(task.model, task.space, task.standardisations).save_pretrained(tmp_path)
     decoder = BrainDecoder.from_pretrained(tmp_path)
     for name in data.subjects:
-        stimuli, brain = data.training_data(name)
+        stimuli, brain = data.averaged(name, "train")
         targets = [torch.stack(kind).numpy() for kind in zip(*map(data.targets.__getitem__, stimuli), strict=True)]
         raw = data.recordings[name].betas[:4]
         standardised = data.standardisations[name](raw)
