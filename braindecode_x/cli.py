@@ -74,6 +74,8 @@ def reconstruct(
     guidance_image: float | None = None,
     guidance_text: float | None = None,
     noise: float | None = None,
+    candidates: int | None = None,
+    ranker: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Turn a file of embeddings into pictures; a run that was cut goes on where it stopped.
@@ -93,7 +95,7 @@ def reconstruct(
     batch_size
         Pictures made at once.
     steps
-        Denoising steps; default: the decoder's own, chosen on validation pictures (so for the next four).
+        Denoising steps; default: the decoder's own, chosen on validation pictures (so for the next five).
     scheduler
         Name of a diffusers scheduler.
     guidance_image
@@ -102,9 +104,14 @@ def reconstruct(
         Weight of the text condition; 0 leaves it out.
     noise
         Scale of the initial noise.
+    candidates
+        Pictures drawn for each that is kept: the one whose own embedding is nearest to the given one.
+    ranker
+        CLIP folder that ranks candidates, where the embeddings are of a local model other than "embedded".
     overwrite
         Remove the output folder first when it holds reconstructions of other settings.
     """
+    from braindecode_x.clip import ClipEncoder
     from braindecode_x.diffusion.reconstruct import reconstruct_file
 
     chosen = {
@@ -113,9 +120,20 @@ def reconstruct(
         "guidance_image": guidance_image,
         "guidance_text": guidance_text,
         "noise": noise,
+        "candidates": candidates,
     }
     sampling = {name: value for name, value in chosen.items() if value is not None}
-    manifest = reconstruct_file(embeddings, output, reconstructor, seed, samples, batch_size, sampling, overwrite)
+    manifest = reconstruct_file(
+        embeddings,
+        output,
+        reconstructor,
+        seed,
+        samples,
+        batch_size,
+        sampling,
+        overwrite,
+        ranker=None if ranker is None else ClipEncoder(ranker),
+    )
     say(f"{len(manifest)} pictures: {output}")
 
 

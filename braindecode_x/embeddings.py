@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -55,6 +55,11 @@ class Embeddings:
     def ids(self) -> list[str]:
         """The ids, in order."""
         return self.index["id"].tolist()
+
+    def __getitem__(self, rows: list[int]) -> Embeddings:
+        """Take some of them."""
+        index = self.index.iloc[rows].reset_index(drop=True)
+        return replace(self, index=index, image=self.image[rows], text=None if self.text is None else self.text[rows])
 
     def conditions(self) -> Conditions:
         """Return them as conditions of a reconstructor."""

@@ -13,11 +13,12 @@ import pandas as pd
 import torch
 from jinja2 import Environment
 from matplotlib.figure import Figure
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from braindecode_x.files import unknown_name, write_text
-from braindecode_x.stimuli.base import to_image
+from braindecode_x.stimuli.base import to_image, to_pixels
 
 LOWER_IS_BETTER = "judge distance"
 WIDE = 190  # characters that a comparison needs
@@ -179,6 +180,12 @@ class Page:
         """Write the page, atomically."""
         page = Environment(autoescape=False).from_string(_PAGE)
         write_text(target, page.render(title=escape(self.title), lead=escape(self.lead), parts=self.parts))
+
+
+def read_picture(file: Path) -> torch.Tensor:
+    """Read a square picture as (3, edge, edge) in [0, 1]."""
+    with Image.open(file) as image:
+        return to_pixels(image.convert("RGB"), image.height).float() / 255
 
 
 def _img(picture: torch.Tensor, name: str) -> str:

@@ -8,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
-from PIL import Image
 
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.comparison import ABOUT, CEILING, CHANCE, NEAREST, PICTURES, RETRIEVED, SEEN, TABLE
 from braindecode_x.metrics.comparison import EVERYONE
-from braindecode_x.report import Page, comparison_table
-from braindecode_x.stimuli.base import to_pixels
+from braindecode_x.report import Page, comparison_table, read_picture
 
 SHOWN, EXAMPLES = 12, 4  # pictures of every subject, examples of retrieval of every subject
 EXPLAINED = {
@@ -175,7 +172,7 @@ def _pictures(page: Page, output: Path) -> None:
     page.heading("What was seen, and what was reconstructed")
     for subject, own in pictures.groupby("subject", sort=False):
         shown = own.loc[evenly(own.index.tolist(), SHOWN)]
-        rows = [(name, [_read(output / file) for file in shown[name]]) for name in (SEEN, *systems)]
+        rows = [(name, [read_picture(output / file) for file in shown[name]]) for name in (SEEN, *systems)]
         page.grid(rows, [""] * len(shown), f"Subject {subject}: test pictures evenly spaced in the list, not picked.")
 
 
@@ -190,7 +187,7 @@ def _retrieval(page: Page, output: Path, system: str) -> None:
         for _, trial in own.loc[evenly(own.index.tolist(), EXAMPLES)].iterrows():
             shown = [trial["stimulus"], *trial[places].dropna()]
             verdict = f"{subject}, right one: place {trial['place']} of {trial['candidates']}"
-            rows.append((verdict, [_read(output / file[stimulus]) for stimulus in shown]))
+            rows.append((verdict, [read_picture(output / file[stimulus]) for stimulus in shown]))
     page.heading("Pictures found by brain activity")
     page.grid(
         rows,
@@ -223,8 +220,3 @@ def _facts(page: Page, about: dict[str, Any], config: Path | None) -> None:
 
 def _listed(items: Iterable[str]) -> str:
     return ", ".join(items)
-
-
-def _read(file: Path) -> torch.Tensor:
-    with Image.open(file) as image:
-        return to_pixels(image.convert("RGB"), image.height).float() / 255

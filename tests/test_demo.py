@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BRAINDECODE_X_CACHE", str(tmp_path_factory.mktemp("cache")))
         some = ObjectStimuli().trainable()
-        run_demo(output, permutations=1000, test_pictures=6, training=some.subset(ids=some.ids[::40]))
+        run_demo(output, permutations=1000, test_pictures=6, epochs=2, training=some.subset(ids=some.ids[::40]))
     return output
 
 
@@ -48,6 +48,19 @@ def test_files_for_the_next_stage(folder):
     assert np.allclose(decoded.image.norm(dim=1), 1, atol=1e-5)
     assert len(list((folder / "haxby2001" / "pictures").glob("run*.png"))) == 96
     assert len(list((folder / "objects" / "pictures").glob("*.png"))) == 6
+
+
+def test_simulated_subjects_are_decoded_by_the_commands_of_the_package(folder):
+    simulated = folder / "simulated"
+    for system in ("mindbridge", "ridge"):
+        decoded = Embeddings.load(simulated / system / "predictions.safetensors")
+        assert decoded.index.groupby("subject").size().to_dict() == {"sub-01": 200, "sub-02": 200}
+        assert (simulated / system / "checkpoints" / "best.ckpt").is_file()
+    table = pd.read_parquet(folder / "metrics.parquet")
+    found = table[(table["part"] == "simulated") & (table["metric"] == "200-way") & (table["system"] == "ridge")]
+    assert (found["value"] > 0.2).all()  # 30 to 35% when measured; chance is 0.5%
+    assert {"MindBridge", "ridge", "chance", "ceiling"} <= set(table.loc[table["part"] == "simulated", "system"])
+    assert (simulated / "comparison" / "report.html").is_file()
 
 
 def test_the_page_needs_no_other_file(folder):

@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from braindecode_x.clip import EmbeddingSpace
+from braindecode_x.clip import ClipEncoder, EmbeddingSpace
 from braindecode_x.diffusion.conditions import Conditions
 from braindecode_x.diffusion.noise import draw, keyed_generators
 from braindecode_x.diffusion.projector import ConditionProjector
 from braindecode_x.diffusion.reconstructor import Reconstructor
+from braindecode_x.diffusion.reranking import encoder_of, most_similar
 from braindecode_x.files import file_hash, unknown_name
 
 
@@ -38,6 +39,8 @@ class Sampling:
         Scale of the initial noise; below 1 pictures are closer to the mean of what the conditions allow.
     strength : float
         With a low-level picture, the share of the schedule that is run from it; 1 ignores it.
+    candidates : int
+        Pictures drawn for each that is returned: the one whose embedding is nearest to the condition.
     """
 
     steps: int = 20
@@ -46,10 +49,12 @@ class Sampling:
     guidance_text: float = 0.0
     noise: float = 1.0
     strength: float = 0.8
+    candidates: int = 1
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise ValueError(f"steps: expected at least 1, found {self.steps}")
+        for name in ("steps", "candidates"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, found {getattr(self, name)}")
         if not 0 < self.strength <= 1:
             raise ValueError(f"strength: expected a value in (0, 1], found {self.strength}")
         if self.noise < 0:
@@ -72,7 +77,14 @@ class LatentReconstructor(Reconstructor):
     sampling : Sampling
     fingerprint : str
         Hash of the weights.
+
+    Attributes
+    ----------
+    ranker : ClipEncoder or None
+        Ranks candidates, where several are drawn; None: the space's own model, loaded when it is needed.
     """
+
+    ranker: ClipEncoder | None = None
 
     def __init__(
         self,
@@ -124,13 +136,22 @@ class LatentReconstructor(Reconstructor):
         make_scheduler(other.sampling.scheduler, self.scheduler_config)  # an unknown one is refused here, not later
         return other
 
-    @torch.inference_mode()
     def sample(self, conditions: Conditions, ids: Sequence[str], seed: int, sample: int) -> torch.Tensor:
         """Make one batch; see `Reconstructor.sample`."""
+        k = self.sampling.candidates
+        drawn = [self.draw(conditions, ids, seed, number) for number in range(sample * k, (sample + 1) * k)]
+        if k == 1:
+            return drawn[0]
+        self.ranker = self.ranker or encoder_of(self.space)
+        return most_similar(torch.stack(drawn, dim=1), conditions, self.ranker)
+
+    @torch.inference_mode()
+    def draw(self, conditions: Conditions, ids: Sequence[str], seed: int, number: int) -> torch.Tensor:
+        """Draw one batch, candidate ``number`` of every condition: (n, 3, image_size, image_size) in [0, 1]."""
         settings = self.sampling
         scheduler = make_scheduler(settings.scheduler, self.scheduler_config)
         scheduler.set_timesteps(settings.steps, device=self.device)
-        generators = keyed_generators(seed, ids, sample)
+        generators = keyed_generators(seed, ids, number)
         shape = (self.unet.config.in_channels, self.unet.config.sample_size, self.unet.config.sample_size)
         noise = draw(generators, shape).to(self.device)
         times = scheduler.timesteps

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from rich.progress import track
 
+from braindecode_x.clip import ClipEncoder
 from braindecode_x.diffusion.latent import LatentReconstructor
 from braindecode_x.diffusion.reconstructor import Reconstructor
 from braindecode_x.embeddings import Embeddings
@@ -32,6 +33,7 @@ def reconstruct_file(
     sampling: dict[str, Any] | None = None,
     overwrite: bool = False,
     progress: bool = True,
+    ranker: ClipEncoder | None = None,
 ) -> pd.DataFrame:
     """Reconstruct every embedding of a file as PNG pictures.
 
@@ -56,6 +58,8 @@ def reconstruct_file(
         Remove the folder first when it holds reconstructions of other settings.
     progress : bool
         Show a bar.
+    ranker : ClipEncoder, optional
+        Ranks candidates, where the sampling asks for several; default: the model that the embeddings are of.
 
     Returns
     -------
@@ -74,6 +78,7 @@ def reconstruct_file(
     model = Reconstructor.from_pretrained(reconstructor)
     assert isinstance(model, LatentReconstructor)
     model = model.with_sampling(**(sampling or {}))
+    model.ranker = ranker
     model.space.require(given.space, f"reconstructor {str(reconstructor)!r}")
     settings = {
         "embeddings": file_hash(embeddings),

@@ -81,9 +81,7 @@ def same_trials(systems: Mapping[str, Embeddings]) -> dict[str, Embeddings]:
                 f"system {name!r}: expected the trials of {first_name!r}, {len(keys)} pairs of subject and stimulus, "
                 f"found {len(found)}; {len(differ)} are of one only, for example {differ[0]}"
             )
-        rows = found.get_indexer(keys).tolist()
-        text = None if own.text is None else own.text[rows]
-        same[name] = Embeddings(own.index.iloc[rows].reset_index(drop=True), own.space, own.image[rows], text)
+        same[name] = own[found.get_indexer(keys).tolist()]
     return same
 
 

@@ -2,7 +2,8 @@
 
     python pipelines/assets/choose_sampling.py
 
-Guidance and noise are chosen with UniPC at 6 steps, then scheduler and steps. Test pictures are not touched. Writes
+Guidance and noise are chosen with UniPC at 6 steps, then scheduler and steps, then the number of candidates (ranked by
+the condition) with the noise that suits it. Test pictures are not touched. Writes
 ``build/assets/decoder/sampling.csv``, the picture ``data_cards/decoder_quality.png`` and the defaults in
 ``decoder.json``.
 """
@@ -17,12 +18,14 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+import torch
 from tqdm import tqdm
 from training import BUILD
 
 from braindecode_x.clip import ClipEncoder, image_targets
 from braindecode_x.diffusion import Conditions
 from braindecode_x.diffusion.latent import LatentReconstructor, Sampling
+from braindecode_x.diffusion.reranking import most_similar
 from braindecode_x.files import atomic_path, write_json, write_text
 from braindecode_x.metrics.evaluate import mean_picture
 from braindecode_x.metrics.identification import centred_unit
@@ -33,6 +36,7 @@ from braindecode_x.stimuli import ObjectStimuli
 
 GUIDANCES, NOISES = (2.5, 3.25, 4.0, 5.0), (0.5, 0.75, 1.0)
 SCHEDULERS, STEPS = ("DDIMScheduler", "DPMSolverMultistepScheduler", "UniPCMultistepScheduler"), (4, 6, 10, 20)
+CANDIDATES = (1, 2, 4, 8)
 MARGIN = 0.065  # PixCorr above the mean picture that the choice must keep
 
 
@@ -42,6 +46,7 @@ class Validation:
     def __init__(self, reconstructor: LatentReconstructor):
         stimuli = ObjectStimuli()
         pictures, encoder = stimuli.subset(split="validation", rendering="fluent3d"), ClipEncoder()
+        self.encoder = encoder
         self.ids, self.reconstructor, self.judge = pictures.ids, reconstructor, Judge()
         self.conditions = Conditions(encoder.space, image_targets(pictures, encoder).tensor())
         self.seen = pictures.pixels(reconstructor.image_size).float() / 255
@@ -51,9 +56,24 @@ class Validation:
 
     def score(self, sampling: Sampling) -> dict:
         """Reconstruct all with these settings: scores and seconds a picture."""
-        started = time.time()
-        pictures = self.reconstructor.with_sampling(**asdict(sampling))(self.conditions, self.ids, seed=0)[:, 0]
-        seconds = (time.time() - started) / len(pictures)
+        return self.score_candidates(sampling, (1,))[0]
+
+    def score_candidates(self, sampling: Sampling, counts: tuple[int, ...]) -> list[dict]:
+        """Draw the largest number of candidates once; score the best of the first 1, 2, ... of them."""
+        model = self.reconstructor.with_sampling(**asdict(sampling))
+        started, drawn, scores = time.time(), [], []
+        for number in range(max(counts)):
+            drawn.append(model.draw(self.conditions, self.ids, 0, number))
+            if number + 1 in counts:
+                candidates = torch.stack(drawn, dim=1)
+                best = candidates[:, 0] if number == 0 else most_similar(candidates, self.conditions, self.encoder)
+                seconds = (time.time() - started) / len(self.ids)
+                settings = asdict(replace(sampling, candidates=number + 1))
+                scores.append({**settings, "seconds": seconds, **self.judged(best)})
+        return scores
+
+    def judged(self, pictures: torch.Tensor) -> dict[str, float]:
+        """Score one picture a condition."""
         features = self.judge.features(pictures)
         rank = ranks(centred_unit(features) @ centred_unit(self.features).T)
         scores = {
@@ -61,7 +81,7 @@ class Validation:
             "two-way": k_way_accuracy(rank, len(rank), 2),
             "PixCorr": pixcorr(pictures, self.seen),
         }
-        return {**asdict(sampling), "seconds": seconds, **{name: float(each.mean()) for name, each in scores.items()}}
+        return {name: float(each.mean()) for name, each in scores.items()}
 
 
 def choose(table: pd.DataFrame, mean_pixcorr: float) -> pd.Series:
@@ -81,16 +101,20 @@ def fastest(table: pd.DataFrame, mean_pixcorr: float) -> pd.Series:
 
 
 def draw(table: pd.DataFrame, chosen: pd.Series, mean_pixcorr: float, target: Path) -> None:
-    """Quality against seconds a picture, a line a scheduler, points labelled with steps."""
+    """Quality against seconds a picture: a line a scheduler, points labelled with steps, and one of candidates."""
+    ranked = table["part"] == "candidates"
     figure, panels = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
     for axes, metric in zip(panels, ("100-way", "two-way", "PixCorr"), strict=True):
-        for scheduler, group in table.groupby("scheduler"):
-            axes.plot(group["seconds"], group[metric], "o-", label=scheduler.removesuffix("Scheduler"), markersize=4)
-        first = table[table["scheduler"] == SCHEDULERS[0]]
-        for _, row in first.iterrows():
-            axes.annotate(
-                int(row["steps"]), (row["seconds"], row[metric]), xytext=(3, 4), textcoords="offset points", fontsize=8
-            )
+        lines = {name.removesuffix("Scheduler"): each for name, each in table[~ranked].groupby("scheduler")}
+        lines["best of several candidates"] = table[ranked & (table["noise"] == chosen["noise"])]
+        for label, line in lines.items():
+            axes.plot(line["seconds"], line[metric], "o-", label=label, markersize=4)
+        numbered = [(lines[SCHEDULERS[0].removesuffix("Scheduler")], "steps"), (line, "candidates")]
+        for points, what in numbered:
+            for _, row in points.iterrows():
+                place = (row["seconds"], row[metric])
+                axes.annotate(int(row[what]), place, xytext=(3, 4), textcoords="offset points", fontsize=8)
+        axes.set_xscale("log")
         axes.plot(chosen["seconds"], chosen[metric], "k*", markersize=13, label="chosen")
         axes.set(xlabel="seconds a picture (2 CPU cores)", title=metric)
         axes.grid(alpha=0.3)
@@ -115,11 +139,18 @@ def main() -> None:
     base = replace(base, guidance_image=float(best["guidance_image"]), noise=float(best["noise"]))
     grid = [replace(base, scheduler=name, steps=n) for name in SCHEDULERS for n in STEPS]
     second = pd.DataFrame([validation.score(s) for s in tqdm(grid, desc="scheduler and steps")])
-    chosen = fastest(second, validation.mean_pixcorr)
-    table = pd.concat([first.assign(part="guidance and noise"), second.assign(part="scheduler and steps")])
+    best = fastest(second, validation.mean_pixcorr)
+    base = replace(base, scheduler=best["scheduler"], steps=int(best["steps"]))
+    third = pd.concat(
+        pd.DataFrame(validation.score_candidates(replace(base, noise=n), CANDIDATES))
+        for n in tqdm(NOISES, desc="candidates")
+    )
+    chosen = choose(third, validation.mean_pixcorr)
+    parts = {"guidance and noise": first, "scheduler and steps": second, "candidates": third}
+    table = pd.concat([each.assign(part=part) for part, each in parts.items()])
     table["mean_picture_PixCorr"] = validation.mean_pixcorr
     table.to_csv(arguments.decoder.parent / "sampling.csv", index=False, float_format="%.4g")
-    draw(second, chosen, validation.mean_pixcorr, arguments.picture)
+    draw(table[table["part"] != "guidance and noise"], chosen, validation.mean_pixcorr, arguments.picture)
     write_text(arguments.decoder / "chosen_on.txt", "\n".join(validation.ids) + "\n")
     about = json.loads((arguments.decoder / "decoder.json").read_text())
     names = asdict(base)

@@ -40,6 +40,7 @@ UNET = {
     "up_block_types": ["CrossAttnUpBlock2D"] * 2,
     "block_out_channels": [160, 224],
     "layers_per_block": 1,
+    "dropout": 0.1,
     "cross_attention_dim": 256,
     "attention_head_dim": 8,
     "norm_num_groups": 32,

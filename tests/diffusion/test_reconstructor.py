@@ -8,8 +8,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from braindecode_x.clip import ClipEncoder
 from braindecode_x.diffusion import Conditions, Reconstructor
 from braindecode_x.diffusion.noise import draw, keyed_generators
+from braindecode_x.stimuli.base import to_image
 
 IDS = [f"picture {k}" for k in range(5)]
 
@@ -85,6 +87,20 @@ def test_a_low_level_start_is_kept_more_the_lower_the_strength(reconstructor, co
     assert torch.allclose(ignored, reconstructor(conditions, IDS), atol=1e-5)
 
 
+def test_of_several_candidates_the_one_nearest_to_the_condition_is_kept(reconstructor, conditions, tiny_clip):
+    model, encoder = reconstructor.with_sampling(candidates=3), ClipEncoder(tiny_clip)
+    with pytest.raises(ValueError, match=r"candidates: pictures are ranked by the CLIP model .* give it as the ranker"):
+        model(conditions, IDS)
+    model.ranker = encoder
+    kept = model(conditions, IDS, n_samples=2)
+    drawn = reconstructor(conditions, IDS, n_samples=6).unflatten(1, (2, 3))
+    for row in range(5):
+        for sample in range(2):
+            vectors = encoder.encode_images([to_image(picture) for picture in drawn[row, sample]])
+            best = int((vectors @ conditions.image[row]).argmax())
+            assert torch.allclose(kept[row, sample], drawn[row, sample, best], atol=1e-5)
+
+
 def test_another_space_is_refused_with_both_names(reconstructor, conditions):
     other = Conditions(replace(conditions.space, model="ViT-L-14"), conditions.image)
     with pytest.raises(ValueError, match=r"local folder.*ViT-L-14"):
@@ -104,6 +120,7 @@ def test_ids_are_checked(reconstructor, conditions, ids, message):
     [
         ({"stpes": 3}, "did you mean 'steps'"),
         ({"steps": 0}, "steps: expected at least 1"),
+        ({"candidates": 0}, "candidates: expected at least 1"),
         ({"strength": 0.0}, "strength"),
         ({"noise": -1.0}, "noise"),
     ],

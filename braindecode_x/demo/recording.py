@@ -1,37 +1,31 @@
-"""The demonstration: a real recording decoded to pictures, and unseen pictures rebuilt from their embeddings."""
+"""A real recording decoded to pictures, run by run."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
-from rich.console import Console
 
-from braindecode_x import __version__
 from braindecode_x.analysis.category_decoding import CategoryDecoding, decode_directly, decode_through_embeddings
-from braindecode_x.clip import ClipEncoder, image_targets
+from braindecode_x.clip import ClipEncoder
 from braindecode_x.datasets.haxby import Haxby2001
 from braindecode_x.datasets.haxby_prototypes import category_prototypes
+from braindecode_x.demo.stages import stage
 from braindecode_x.diffusion.reconstruct import reconstruct_file
 from braindecode_x.embeddings import Embeddings
-from braindecode_x.metrics.evaluate import evaluate_folder, read_reconstructions, write_table
+from braindecode_x.metrics.evaluate import read_reconstructions
 from braindecode_x.metrics.judge import Judge
 from braindecode_x.metrics.significance import bootstrap_interval, permute_within
 from braindecode_x.preprocessing.fmri import Samples, block_averages, clean_runs, glm_betas, single_volumes
 from braindecode_x.report import Page, confusion_figure, wide_table
-from braindecode_x.stimuli import ObjectStimuli, Stimuli
 from braindecode_x.stimuli.base import to_pixels
 
 RUNS_SHOWN = 4
-T = TypeVar("T")
 
 
 @dataclass
@@ -61,45 +55,9 @@ class RecordingResult:
     prototypes: dict
 
 
-def run_demo(
-    output: str | Path = "runs/demo",
-    seed: int = 0,
-    permutations: int = 2000,
-    test_pictures: int = 40,
-    training: Stimuli | None = None,
-) -> Path:
-    """Run both parts and write the page.
-
-    Parameters
-    ----------
-    output : str or Path
-        Folder; pictures that are there from an earlier run with the same settings are kept.
-    seed : int
-    permutations : int
-        Of the labels of the recording's blocks within runs.
-    test_pictures : int
-        How many pictures are rebuilt from their true embeddings, drawn from the 200.
-    training : Stimuli, optional
-        Pictures of the baselines; default all that the embedded models were trained on.
-
-    Returns
-    -------
-    Path
-        The page, ``index.html``.
-    """
-    output, started = Path(output), time.time()
-    encoder = _stage("load the embedded CLIP", ClipEncoder)
-    recording = decode_recording(output / "haxby2001", encoder, seed, permutations)
-    objects = rebuild_objects(output / "objects", encoder, seed, test_pictures, training)
-    tables = [recording.table.assign(part="haxby2001"), objects.assign(part="objects")]
-    write_table(pd.concat(tables, ignore_index=True), output / "metrics")
-    page = write_page(output, recording, objects, encoder, seed, time.time() - started)
-    return page
-
-
 def decode_recording(output: Path, encoder: ClipEncoder, seed: int, permutations: int) -> RecordingResult:
     """Decode Haxby et al. 2001 run by run into CLIP space, name the category, and reconstruct every held-out block."""
-    recording = _stage("read the recording", Haxby2001().volumes)
+    recording = stage("read the recording", Haxby2001().volumes)
     cleaned = clean_runs(recording.bold, recording.runs, recording.tr)
     blocks = block_averages(cleaned, recording.labels, recording.runs)
     volumes = single_volumes(cleaned, recording.labels, recording.runs)
@@ -109,7 +67,7 @@ def decode_recording(output: Path, encoder: ClipEncoder, seed: int, permutations
     targets = {name: encoder.encode_images(images).mean(0).numpy() for name, images in prototypes.items()}
     decodings: dict[str, CategoryDecoding] = {}
     for name, samples in {"blocks": blocks, "single volumes": volumes, "GLM betas of blocks": betas}.items():
-        decodings |= _stage(f"decode {name}", partial(decode_both_ways, name, samples, targets, seed, permutations))
+        decodings |= stage(f"decode {name}", partial(decode_both_ways, name, samples, targets, seed, permutations))
     decoded = decodings["blocks, through CLIP"]
     save_decoded(output / "decoded.safetensors", blocks, decoded, encoder)
     reconstruct_file(output / "decoded.safetensors", output / "pictures", seed=seed, overwrite=True)
@@ -189,46 +147,8 @@ def judged_categories(pictures: torch.Tensor, prototypes: dict) -> np.ndarray:
     return np.array(names)[nearest.numpy()]
 
 
-def rebuild_objects(
-    output: Path, encoder: ClipEncoder, seed: int, n_pictures: int, training: Stimuli | None
-) -> pd.DataFrame:
-    """Reconstruct test pictures, new to every trained part, from their true embeddings; return their scores."""
-    test = ObjectStimuli().subset(split="test", rendering="fluent3d")
-    chosen = np.random.default_rng(seed).choice(test.ids, n_pictures, replace=False)
-    shown = test.subset(ids=sorted(chosen))
-    index = shown.table.reset_index()[["id", "concept", "split"]].assign(stimulus=shown.ids)
-    embeddings = image_targets(shown, encoder, progress=False).tensor()
-    Embeddings(index, encoder.space, embeddings).save(output / "true.safetensors")
-    reconstruct_file(output / "true.safetensors", output / "pictures", seed=seed, overwrite=True)
-    return evaluate_folder(output / "pictures", ObjectStimuli(), output / "metrics", seed=seed, training=training)
-
-
-def write_page(
-    output: Path, recording: RecordingResult, objects: pd.DataFrame, encoder: ClipEncoder, seed: int, seconds: float
-) -> Path:
-    """Write ``index.html``."""
-    page = Page(
-        "From brain activity to pictures",
-        "A real fMRI recording decoded into CLIP space and shown as pictures, run on a CPU without any download.",
-    )
-    _recording_part(page, recording)
-    _objects_part(page, output / "objects" / "pictures", objects)
-    page.heading("What was run")
-    page.facts(
-        {
-            "command": "braindecode-x demo",
-            "version": f"braindecode_x {__version__}, torch {torch.__version__}",
-            "seed": str(seed),
-            "embedding space": str(encoder.space),
-            "time": f"{seconds:.0f} s",
-            "files": f"{output}/metrics.csv, haxby2001/decoded.safetensors, haxby2001/pictures, objects/pictures",
-        }
-    )
-    page.write(output / "index.html")
-    return output / "index.html"
-
-
-def _recording_part(page: Page, recording: RecordingResult) -> None:
+def show_recording(page: Page, recording: RecordingResult) -> None:
+    """Add what was found to the page."""
     permutations = len(recording.decodings["blocks, through CLIP"].null)
     page.heading("Real fMRI, decoded")
     page.text(
@@ -261,34 +181,3 @@ def _recording_part(page: Page, recording: RecordingResult) -> None:
         confusion_figure(recording.decodings["blocks, through CLIP"].confusion, "96 held-out blocks, through CLIP"),
         "Held-out blocks decoded through CLIP space: rows are what was seen, columns what was decoded.",
     )
-
-
-def _objects_part(page: Page, folder: Path, table: pd.DataFrame) -> None:
-    manifest, pictures = read_reconstructions(folder)
-    seen = ObjectStimuli().pixels(pictures.shape[-1], manifest["stimulus"].tolist()).float() / 255
-    page.heading("Unseen pictures, from their true embeddings")
-    page.text(
-        f"The bound of this decoder: {len(seen)} pictures that no trained part has seen, rebuilt from their own "
-        "CLIP embeddings. Two baselines need no decoder: the mean training picture, and the training picture nearest "
-        "in CLIP space (often a flat drawing of the same concept, which recalls rather than rebuilds)."
-    )
-    rows = []
-    for start in range(0, len(seen), 10):
-        rows += [("seen", seen[start : start + 10]), ("rebuilt", pictures[start : start + 10, 0])]
-    page.grid(
-        [(name, list(row)) for name, row in rows], [""] * 10, "Test pictures and their reconstructions, one draw each."
-    )
-    page.table(
-        wide_table(table),
-        f"n = {len(seen)}; intervals over pictures; judged in the space of a network that took no part",
-    )
-
-
-def _stage(what: str, run: Callable[[], T]) -> T:
-    """Run one stage with a spinner, and leave its name and time on the screen."""
-    console = Console(stderr=True)
-    started = time.time()
-    with console.status(what):
-        result = run()
-    console.print(f"[green]done[/green] {what} ({time.time() - started:.1f} s)", highlight=False)
-    return result

@@ -1,0 +1,116 @@
+"""Simulated subjects: one MindBridge for all of them beside ridge, from training to pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from braindecode_x.clip import ClipEncoder, image_targets
+from braindecode_x.comparison import PICTURES, SEEN, compare
+from braindecode_x.demo.stages import stage
+from braindecode_x.embeddings import Embeddings
+from braindecode_x.lightning_cli import main as run_training_command
+from braindecode_x.metrics.retrieval import k_way_accuracy, ranks, similarity
+from braindecode_x.metrics.significance import bootstrap_interval
+from braindecode_x.report import Page, comparison_table, read_picture, wide_table
+from braindecode_x.resources import travelling
+from braindecode_x.run_report import write_report
+from braindecode_x.stimuli import ObjectStimuli, Stimuli
+
+SUBJECTS = ("sub-01", "sub-02")
+SYSTEMS = {"MindBridge": "mindbridge_simulated.yaml", "ridge": "ridge_simulated.yaml"}
+SHOWN = 10
+
+
+@dataclass
+class CohortResult:
+    """What was found.
+
+    Attributes
+    ----------
+    retrieval : pandas.DataFrame
+        Tidy scores of finding each subject's test pictures among all 200, see `score_table`.
+    comparison : pandas.DataFrame
+        Scores of the pictures, see `compare`.
+    folder : Path
+        That of the comparison.
+    """
+
+    retrieval: pd.DataFrame
+    comparison: pd.DataFrame
+    folder: Path
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Both, tidy."""
+        return pd.concat([self.retrieval, self.comparison], ignore_index=True)
+
+
+def decode_cohort(
+    output: Path, encoder: ClipEncoder, seed: int, n_pictures: int, epochs: int, training: Stimuli | None
+) -> CohortResult:
+    """Train on the simulated subjects, find all test pictures, and reconstruct some of them."""
+    decoded = {name: train_and_predict(output / name.lower(), config, epochs) for name, config in SYSTEMS.items()}
+    test = ObjectStimuli().subset(split="test", rendering="fluent3d")
+    truth = dict(zip(test.ids, image_targets(test, encoder, progress=False).tensor(), strict=True))
+    retrieval = pd.concat([found_pictures(name, each, truth, seed) for name, each in decoded.items()])
+    chosen = sorted(np.random.default_rng(seed).choice(test.ids, n_pictures, replace=False))
+    some = {name: each[np.flatnonzero(each.index["stimulus"].isin(chosen)).tolist()] for name, each in decoded.items()}
+    comparison = compare(
+        some, test.subset(ids=chosen), output / "comparison", encoder=encoder, training=training, seed=seed
+    )
+    stage("write the report", lambda: write_report(output / "comparison", output / "mindbridge"))
+    return CohortResult(retrieval, comparison, output / "comparison")
+
+
+def train_and_predict(folder: Path, config: str, epochs: int) -> Embeddings:
+    """Run ``fit`` and ``predict`` as on the command line; a training that is finished is not repeated."""
+    common = [
+        *("--config", str(travelling("pipelines", "*.yaml")[config])),
+        *("--trainer.default_root_dir", str(folder)),
+        *("--data.init_args.subjects", json.dumps(SUBJECTS)),
+    ]
+    if config == SYSTEMS["MindBridge"]:
+        common += ["--trainer.max_epochs", str(epochs)]
+    for command in ("fit", "predict"):
+        run_training_command([command, *common])
+    return Embeddings.load(folder / "predictions.safetensors")
+
+
+def found_pictures(system: str, decoded: Embeddings, truth: dict, seed: int) -> pd.DataFrame:
+    """Score finding what was seen among all test pictures, subject by subject."""
+    rows = []
+    for subject, own in decoded.index.groupby("subject", sort=False):
+        pairs = similarity(decoded.image[own.index.tolist()], torch.stack([truth[name] for name in own["stimulus"]]))
+        hits = k_way_accuracy(ranks(pairs), len(own), len(own)).numpy()
+        low, high = bootstrap_interval(hits, seed)
+        scores = {"value": hits.mean(), "low": low, "high": high, "n": len(hits)}
+        rows.append({"system": system, "subject": subject, "metric": f"{len(own)}-way", **scores})
+    return pd.DataFrame(rows)
+
+
+def show_cohort(page: Page, result: CohortResult) -> None:
+    """Add what was found to the page."""
+    comparison, retrieval = result.comparison, result.retrieval
+    page.heading("Simulated subjects, one model")
+    page.text(
+        f"{len(SUBJECTS)} simulated subjects with different numbers of voxels saw 1,076 pictures three times each. One "
+        "MindBridge was trained for all of them, and ridge for each; then both decoded 200 pictures of concepts that "
+        "no trained part knows. The systems were stopped and chosen on other, validation pictures."
+    )
+    wide = wide_table(retrieval.assign(system=retrieval["system"] + ", " + retrieval["subject"]))
+    page.table(wide, "Right picture found among all 200 test pictures (chance 0.5%); intervals over pictures")
+    pictures = pd.read_csv(result.folder / PICTURES, dtype=str, keep_default_na=False)
+    own = pictures[pictures["subject"] == SUBJECTS[0]].iloc[:SHOWN]
+    systems = [name for name in pictures if name not in ("id", "subject", "stimulus", SEEN)]
+    rows = [(name, [read_picture(result.folder / file) for file in own[name]]) for name in (SEEN, *systems)]
+    page.grid(rows, [""] * len(own), f"Subject {SUBJECTS[0]}: what was seen and what was reconstructed, not picked.")
+    page.table(
+        comparison_table(comparison),
+        f"All subjects together, {len(pictures)} trials; more, with curves, in simulated/comparison/report.html",
+    )
