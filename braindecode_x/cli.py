@@ -175,6 +175,7 @@ def compare(
     model: str = "embedded",
     pretrained: str | None = None,
     reconstructor: str = "embedded",
+    sampling: dict[str, Any] | None = None,
     judges: list[str] = ["embedded"],  # noqa: B006 (never changed)
     seed: int = 0,
 ) -> None:
@@ -197,6 +198,8 @@ def compare(
         open_clip's tag of the weights, with a model's name.
     reconstructor
         "embedded", or a decoder's folder.
+    sampling
+        Changes to the decoder's own sampling, for example {candidates: 1, guidance_image: 3}.
     judges
         Networks that judge pictures, by name or folder.
     seed
@@ -219,9 +222,13 @@ def compare(
     encoder = ClipEncoder(model, pretrained)
     for each in given.values():
         encoder.space.require(each.space, f"{model!r}, which is to give the true embeddings,")
-    table = compare_systems(
-        given, stimuli, output, encoder=encoder, reconstructor=reconstructor, judge=judges, seed=seed
-    )
+    options: dict[str, Any] = {
+        "encoder": encoder,
+        "reconstructor": reconstructor,
+        "sampling": sampling,
+        "judge": judges,
+    }
+    table = compare_systems(given, stimuli, output, **options, seed=seed)
     print_comparison(table)
     report(output, run)
 

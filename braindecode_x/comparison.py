@@ -43,6 +43,7 @@ def compare(
     output: str | Path,
     *,
     reconstructor: str | Path = EMBEDDED,
+    sampling: dict[str, Any] | None = None,
     judge: str | Path | Sequence[str | Path] = EMBEDDED,
     encoder: ClipEncoder | None = None,
     training: Stimuli | None = None,
@@ -73,6 +74,8 @@ def compare(
         ``comparison.json`` (what was run).
     reconstructor : str or Path
         See `Reconstructor.from_pretrained`.
+    sampling : dict, optional
+        Changes to the decoder's own settings, see `braindecode_x.diffusion.latent.Sampling`; the same for every row.
     judge : str or Path, or sequence of them
         See `Judge`; every one gets scores of its own.
     encoder : ClipEncoder, optional
@@ -112,7 +115,7 @@ def compare(
     truth = true_embeddings(seen, first, targets, encoder, progress)
     training = None if encoder is None else candidates(training, seen)
     judges = {Path(name).name: Judge(name) for name in ([judge] if isinstance(judge, str | Path) else judge)}
-    studio = Studio(output, reconstructor, judges, seed, progress)
+    studio = Studio(output, reconstructor, sampling, judges, seed, progress)
 
     rows = {
         name: Row(studio.reconstruct(name, own), np.arange(len(trials)), own.image) for name, own in systems.items()
@@ -154,20 +157,30 @@ class Studio:
     ----------
     output : Path
     reconstructor : str or Path
+    sampling : dict or None
     judges : dict of str to Judge
     seed : int
     progress : bool
     """
 
-    def __init__(self, output: Path, reconstructor: str | Path, judges: dict[str, Judge], seed: int, progress: bool):
-        self.output, self.reconstructor, self.judges = output, reconstructor, judges
+    def __init__(
+        self,
+        output: Path,
+        reconstructor: str | Path,
+        sampling: dict[str, Any] | None,
+        judges: dict[str, Judge],
+        seed: int,
+        progress: bool,
+    ):
+        self.output, self.reconstructor, self.sampling, self.judges = output, reconstructor, sampling, judges
         self.seed, self.progress = seed, progress
 
     def reconstruct(self, name: str, embeddings: Embeddings) -> Pictures:
         """Reconstruct embeddings in a folder of this name; pictures that are there are kept."""
         file, folder = self.output / f"{name}.safetensors", self.output / name
         embeddings.save(file)
-        reconstruct_file(file, folder, self.reconstructor, self.seed, overwrite=True, progress=self.progress)
+        options: dict[str, Any] = {"sampling": self.sampling, "overwrite": True, "progress": self.progress}
+        reconstruct_file(file, folder, self.reconstructor, self.seed, **options)
         manifest, pictures = read_reconstructions(folder)
         return self._judged(pictures[:, 0], [f"{name}/{file}" for file in manifest["file"]])
 

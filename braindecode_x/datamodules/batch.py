@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -85,6 +85,47 @@ def collate(trials: Sequence[Trial]) -> Batch:
         tr=None if tr is None else torch.stack(tr),
         repeats=torch.tensor([trial.repeats for trial in trials]),
     )
+
+
+def mix_within_subjects(batch: Batch, concentration: float, generator: torch.Generator) -> Batch:
+    """Mix every trial with another of the same subject, brain activity and targets by the same share (mixup).
+
+    Parameters
+    ----------
+    batch : Batch
+        With targets.
+    concentration : float
+        Shares are drawn from Beta(concentration, concentration): small values mix few trials.
+    generator : torch.Generator
+        On the CPU.
+
+    Returns
+    -------
+    Batch
+        Targets keep the norm that they had.
+
+    Notes
+    -----
+    Zhang et al. 2018 (mixup); for brain activity and CLIP targets, Scotti et al. 2023 (MixCo).
+    """
+    partner = torch.arange(len(batch))
+    for subject in batch.subject.unique().tolist():
+        rows = torch.nonzero(batch.subject.cpu() == subject).flatten()
+        partner[rows] = rows[torch.randperm(len(rows), generator=generator)]
+    gammas = torch._standard_gamma(torch.full((2, len(batch)), concentration), generator=generator)
+    share = (gammas[0] / gammas.sum(0).clamp_min(torch.finfo(torch.float32).tiny)).to(batch.brain)
+
+    def mixed(values: torch.Tensor) -> torch.Tensor:
+        return torch.lerp(values[partner], values, share.to(values).view(-1, *[1] * (values.ndim - 1)))
+
+    def mixed_target(target: torch.Tensor | None) -> torch.Tensor | None:
+        if target is None:
+            return None
+        both = mixed(target)
+        return both * (target.norm(dim=-1, keepdim=True) / both.norm(dim=-1, keepdim=True).clamp_min(1e-8))
+
+    targets = {"image_target": mixed_target(batch.image_target), "text_target": mixed_target(batch.text_target)}
+    return replace(batch, brain=mixed(batch.brain), **targets)
 
 
 def _padded(parts: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:
