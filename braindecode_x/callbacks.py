@@ -1,20 +1,47 @@
-"""What a run leaves behind: a portable decoder after training, a file of embeddings after prediction."""
+"""What a run leaves behind: noise ceilings and a portable decoder of a training, embeddings of a prediction."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import BasePredictionWriter
 
+from braindecode_x.datamodules.betas import BetasDataModule
+from braindecode_x.datasets.betas import SubjectBetas
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.embeddings import Embeddings
-from braindecode_x.files import file_hash
+from braindecode_x.files import atomic_path, file_hash
+from braindecode_x.metrics.noise_ceiling import split_half_noise_ceiling
 from braindecode_x.tasks.base import EmbeddingTask
+
+
+class WriteNoiseCeilings(L.Callback):
+    """Write the noise ceilings of the regions of a training's subjects, see `region_ceilings`.
+
+    Parameters
+    ----------
+    target : str or Path
+        CSV: a row a subject, a column a region. Not written when no subject has regions and repeats.
+    """
+
+    def __init__(self, target: str | Path):
+        self.target = Path(target)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Estimate them from the data module's recordings."""
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if not trainer.is_global_zero or not isinstance(data, BetasDataModule):
+            return
+        ceilings = region_ceilings(data.recordings)
+        if len(ceilings):
+            with atomic_path(self.target) as temporary:
+                ceilings.to_csv(temporary, float_format="%.4f")
 
 
 class SaveDecoder(L.Callback):
@@ -72,6 +99,42 @@ class WriteEmbeddings(BasePredictionWriter):
         split = trainer.datamodule.predict_split  # type: ignore[attr-defined]
         embeddings = joined(predictions, pl_module, split, checkpoint_hash(trainer.ckpt_path))
         embeddings.save(self.target)
+
+
+def region_ceilings(recordings: Mapping[str, SubjectBetas]) -> pd.DataFrame:
+    """Estimate the noise ceiling of single trials from the repeats of training pictures, median of a region's voxels.
+
+    Pictures that were shown once are passed over; of the others as many repeats are taken as all of them have.
+
+    Parameters
+    ----------
+    recordings : mapping of str to SubjectBetas
+        By subject.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each ``subject`` that has regions and three or more repeated training pictures, a column a region in
+        the order of voxels. May come out below 0 where there is no signal; NaN where a subject lacks the region or
+        none of its voxels varies.
+    """
+    rows = {}
+    for name, recording in recordings.items():
+        repeats = _training_repeats(recording)
+        if recording.regions is not None and len(repeats) >= 3:
+            ceiling = pd.Series(split_half_noise_ceiling(recording.betas[repeats]))
+            rows[name] = ceiling.groupby(recording.regions, sort=False).median().to_dict()
+    return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="subject"))
+
+
+def _training_repeats(recording: SubjectBetas) -> np.ndarray:
+    """Return the trials of every repeated training picture: (pictures, repeats) of int."""
+    trials = recording.trials
+    training = np.flatnonzero((trials["split"] == "train") & (trials["stimulus"] != ""))
+    shown = pd.Series(training).groupby(trials["stimulus"].to_numpy()[training], sort=False)
+    repeated = [rows.to_numpy() for _, rows in shown if len(rows) > 1]
+    count = min((len(rows) for rows in repeated), default=0)
+    return np.array([rows[:count] for rows in repeated], dtype=int)
 
 
 def joined(predictions: Sequence[dict[str, Any]], task: EmbeddingTask, split: str, checkpoint: str) -> Embeddings:

@@ -16,6 +16,7 @@ from braindecode_x.metrics.comparison import EVERYONE
 from braindecode_x.report import Page, comparison_table, read_picture
 
 SHOWN, EXAMPLES = 12, 4  # pictures of every subject, examples of retrieval of every subject
+NOISE_CEILINGS = "noise_ceilings.csv"
 EXPLAINED = {
     NEAREST: "the training picture nearest to the decoded embedding (a decoder that does not beat it recalls)",
     CHANCE: "the decoded embeddings and pictures, dealt to other trials of the same subject (none keeps its own)",
@@ -39,7 +40,8 @@ def write_report(
         A folder of Lightning's CSV logger (``metrics.csv``, and ``config.yaml`` where there is one): adds training
         curves and the configuration.
     regions : pandas.DataFrame, optional
-        Median noise ceilings: a row a subject, a column a region, in [0, 1].
+        Median noise ceilings of single trials: a row a subject, a column a region, in [0, 1]. Default: what ``fit``
+        wrote into ``run`` (``noise_ceilings.csv``), if it did.
     title : str
 
     Returns
@@ -59,6 +61,8 @@ def write_report(
     about = json.loads((output / ABOUT).read_text(encoding="utf-8"))
     table = read_csv(output / f"{TABLE}.csv", ["subject"])
     log = None if run is None else read_log(Path(run))
+    if regions is None and run is not None and (Path(run) / NOISE_CEILINGS).is_file():
+        regions = read_csv(Path(run) / NOISE_CEILINGS, ["subject"]).set_index("subject")
 
     subjects, pictures = list(about["subjects"]), about["seen"]["pictures"]
     systems = " and ".join(about["systems"])
@@ -69,7 +73,11 @@ def write_report(
         _retrieval(page, output, next(iter(about["systems"])))
     if regions is not None:
         page.heading("How much signal there is")
-        page.figure(region_figure(regions), "Median noise ceiling of each region's voxels, a point a subject.")
+        page.figure(
+            region_figure(regions),
+            "Noise ceiling: how much of the variance of single trials comes from the pictures. Median of each region's "
+            "voxels, a point a subject.",
+        )
     if log is not None:
         page.heading("Training")
         page.figure(training_figure(log), "Losses on training pictures, and scores on validation pictures, by epoch.")

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from braindecode_x.diffusion.reconstruct import write_png
 from braindecode_x.run_report import evenly, read_log, region_figure, training_figure, write_report
@@ -99,6 +100,20 @@ def test_without_a_run_there_is_no_training_and_without_retrieval_none_is_shown(
     assert "<h2>Training</h2>" not in page
     assert "right one" not in page
     assert "<h2>Scores</h2>" in page
+
+
+def test_noise_ceilings_come_from_the_run_unless_they_are_given(folder, run, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("braindecode_x.run_report.region_figure", lambda regions: drawn.append(regions) or Figure())
+    write_report(folder, run)
+    assert not drawn
+    (run / "noise_ceilings.csv").write_text("subject,V1,LO\n01,0.3,0.2\nNA,,0.4\n")
+    assert "<h2>How much signal there is</h2>" in write_report(folder, run).read_text(encoding="utf-8")
+    assert drawn[0].index.tolist() == SUBJECTS
+    np.testing.assert_array_equal(drawn[0].to_numpy(), [[0.3, 0.2], [np.nan, 0.4]])
+    given = pd.DataFrame([[0.1]], index=["01"], columns=["V4"])
+    write_report(folder, run, given)
+    assert drawn[1] is given
 
 
 @pytest.mark.parametrize("name", ["comparison.json", "comparison.csv", "pictures.csv"])
