@@ -64,7 +64,8 @@ class SaveDecoder(L.Callback):
         weights = {k.removeprefix("model."): v for k, v in state["state_dict"].items() if k.startswith("model.")}
         current = {name: value.clone() for name, value in pl_module.model.state_dict().items()}
         pl_module.model.load_state_dict(weights)
-        BrainDecoder(pl_module.model, pl_module.space, pl_module.standardisations).save_pretrained(self.folder)
+        decoder = BrainDecoder(pl_module.model, pl_module.space, pl_module.standardisations, pl_module.text_space)
+        decoder.save_pretrained(self.folder)
         pl_module.model.load_state_dict(current)
 
 
@@ -154,9 +155,9 @@ def joined(predictions: Sequence[dict[str, Any]], task: EmbeddingTask, split: st
     keep = ~index["id"].duplicated().to_numpy()
     image = torch.cat([batch["image"].cpu() for batch in predictions])[keep]
     texts = [batch["text"] for batch in predictions]
-    # A file's text has the image's shape: token spaces have other numbers of text tokens.
-    text = None if texts[0] is None or texts[0].shape[1:] != image.shape[1:] else torch.cat(texts).cpu()[keep]
-    return Embeddings(index[keep].reset_index(drop=True), task.space, image, text)
+    text = None if texts[0] is None else torch.cat(texts).cpu()[keep]
+    text_space = task.text_space if text is not None and task.text_space != task.space else None
+    return Embeddings(index[keep].reset_index(drop=True), task.space, image, text, text_space)
 
 
 def checkpoint_hash(path: str | Path | None) -> str:

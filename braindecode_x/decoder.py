@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from braindecode_x.clip import EmbeddingSpace
-from braindecode_x.files import atomic_path, file_hash, unknown_name, write_json
+from braindecode_x.files import atomic_path, file_hash, read_json, unknown_name, write_json
 from braindecode_x.models.linear import LinearDecoder
 from braindecode_x.models.mindbridge import MindBridge
 
@@ -31,10 +29,19 @@ class BrainDecoder:
         What it predicts.
     statistics : dict of str to dict
         By subject: ``mean`` and ``std`` (voxels,), by which recordings are standardised.
+    text_space : EmbeddingSpace, optional
+        Of the texts it predicts, where it is another than the pictures': tokens.
     """
 
-    def __init__(self, model: Any, space: EmbeddingSpace, statistics: dict[str, dict[str, torch.Tensor]]):
+    def __init__(
+        self,
+        model: Any,
+        space: EmbeddingSpace,
+        statistics: dict[str, dict[str, torch.Tensor]],
+        text_space: EmbeddingSpace | None = None,
+    ):
         self.model, self.space, self.statistics = model.eval(), space, statistics
+        self.text_space = text_space or space
 
     @property
     def subjects(self) -> list[str]:
@@ -54,7 +61,7 @@ class BrainDecoder:
         Returns
         -------
         image, text : torch.Tensor
-            (n, ...) embeddings.
+            (n, ...) embeddings, in ``space`` and ``text_space``.
 
         Raises
         ------
@@ -72,9 +79,7 @@ class BrainDecoder:
         brain = (brain - self.statistics[subject]["mean"]) / self.statistics[subject]["std"]
         ids = torch.full((len(brain),), self.model.subject_id(subject))
         output = self.model(brain, ids)
-        if self.space.normalisation == "unit":
-            return F.normalize(output.image, dim=-1), F.normalize(output.text, dim=-1)
-        return output.image, output.text
+        return self.space.normalised(output.image), self.text_space.normalised(output.text)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the folder; the configuration comes last and names the hashes of the other files."""
@@ -90,6 +95,7 @@ class BrainDecoder:
                 "model": type(self.model).__name__,
                 "config": self.model.config,
                 "space": self.space.to_dict(),
+                "text_space": self.text_space.to_dict(),
                 "hash": file_hash(folder / WEIGHTS, folder / STATISTICS),
             },
         )
@@ -109,7 +115,7 @@ class BrainDecoder:
         for name in (CONFIG, WEIGHTS, STATISTICS):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder}: not a decoder folder, {name} is missing")
-        about = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        about = read_json(folder / CONFIG)
         if about.get("model") not in MODELS:
             raise unknown_name(f"model in {folder / CONFIG}", str(about.get("model")), MODELS)
         if about["hash"] != (found := file_hash(folder / WEIGHTS, folder / STATISTICS)):
@@ -124,4 +130,5 @@ class BrainDecoder:
         for key, value in flat.items():
             name, what = key.rsplit("/", 1)
             statistics.setdefault(name, {})[what] = value
-        return cls(model, EmbeddingSpace.from_dict(about["space"]), statistics)
+        space, text_space = about["space"], about.get("text_space", about["space"])
+        return cls(model, EmbeddingSpace.from_dict(space), statistics, EmbeddingSpace.from_dict(text_space))

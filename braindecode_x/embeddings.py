@@ -34,12 +34,15 @@ class Embeddings:
         (n, ...) float32.
     text : torch.Tensor, optional
         (n, ...) float32.
+    text_space : EmbeddingSpace, optional
+        Of ``text``, where it is another than ``space``: tokens.
     """
 
     index: pd.DataFrame
     space: EmbeddingSpace
     image: torch.Tensor
     text: torch.Tensor | None = None
+    text_space: EmbeddingSpace | None = None
 
     def __post_init__(self) -> None:
         missing = {"id", "stimulus"} - set(self.index)
@@ -49,7 +52,11 @@ class Embeddings:
             raise ValueError(f"index of embeddings: ids repeat, for example {self.index['id'].mode()[0]!r}")
         if len(self.index) != len(self.image):
             raise ValueError(f"index of embeddings: {len(self.index)} rows for {len(self.image)} embeddings")
-        Conditions(self.space, self.image, self.text)  # checks shapes and values
+        self.conditions()  # checks shapes and values
+        if self.text is not None and self.text_space is not None:
+            if len(self.text) != len(self.image):
+                raise ValueError(f"text of embeddings: {len(self.text)} rows for {len(self.image)} embeddings")
+            Conditions(self.text_space, self.text)
 
     @property
     def ids(self) -> list[str]:
@@ -62,8 +69,8 @@ class Embeddings:
         return replace(self, index=index, image=self.image[rows], text=None if self.text is None else self.text[rows])
 
     def conditions(self) -> Conditions:
-        """Return them as conditions of a reconstructor."""
-        return Conditions(self.space, self.image, self.text)
+        """Return them as conditions of a reconstructor, which take text of the image's space only."""
+        return Conditions(self.space, self.image, self.text if self.text_space in (None, self.space) else None)
 
     def save(self, target: str | Path) -> None:
         """Write one safetensors file, atomically; index and space are in its metadata."""
@@ -72,6 +79,8 @@ class Embeddings:
             tensors["text"] = self.text.float().contiguous()
         # One key: safetensors writes several in any order, and equal embeddings are to be equal files.
         about = {"format": 1, "space": self.space.to_dict(), "index": self.index.to_csv(index=False)}
+        if self.text_space is not None:
+            about["text_space"] = self.text_space.to_dict()
         with atomic_path(target) as temporary:
             save_file(tensors, temporary, {METADATA: json.dumps(about)})
 
@@ -99,7 +108,8 @@ class Embeddings:
         about = json.loads(metadata[METADATA])
         index = read_index(io.StringIO(about["index"]))
         space = EmbeddingSpace.from_dict(about["space"])
-        return cls(index, space, tensors["image"], tensors.get("text"))
+        text_space = EmbeddingSpace.from_dict(about["text_space"]) if "text_space" in about else None
+        return cls(index, space, tensors["image"], tensors.get("text"), text_space)
 
 
 def read_index(source: str | Path | TextIO) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -57,3 +59,18 @@ def test_other_files_are_refused(tmp_path):
     save_file({"image": torch.zeros(1, 4)}, tmp_path / "plain.safetensors")
     with pytest.raises(ValueError, match="not a file of embeddings"):
         Embeddings.load(tmp_path / "plain.safetensors")
+
+
+def test_tokens_of_texts_have_a_space_of_their_own(tmp_path):
+    image_space = replace(SPACE, kind="tokens", shape=(3, 4), normalisation="first-token")
+    text_space = replace(image_space, shape=(5, 4), normalisation="end-token")
+    index, image, text = make().index, torch.randn(3, 3, 4), torch.randn(3, 5, 4)
+    Embeddings(index, image_space, image, text, text_space).save(tmp_path / "e.safetensors")
+    loaded = Embeddings.load(tmp_path / "e.safetensors")
+    assert (loaded.space, loaded.text_space) == (image_space, text_space)
+    assert torch.equal(loaded.text, text)
+    assert loaded.conditions().text is None
+    with pytest.raises(ValueError, match=r"expected \(n, 5, 4\), found \(3, 3, 4\)"):
+        Embeddings(index, image_space, image, image, text_space)
+    with pytest.raises(ValueError, match="2 rows for 3 embeddings"):
+        Embeddings(index, image_space, image, text[:2], text_space)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 from braindecode_x.clip.encoder import ClipEncoder
 from braindecode_x.clip.spaces import EmbeddingSpace
+from braindecode_x.clip.tokens import TokenEncoder
 from braindecode_x.files import atomic_path
 from braindecode_x.resources import cache_folder
 from braindecode_x.stimuli import Stimuli
@@ -29,6 +30,7 @@ class TargetCache:
 
     Every file is written under a temporary name and renamed, so a process that dies loses at most one file's worth. The
     folder is the space's key and the rows are found by content: a changed picture, caption or model is computed anew.
+    Pooled embeddings are kept in float32, tokens (0.4 MB a picture for ViT-L/14) in float16.
 
     Parameters
     ----------
@@ -46,7 +48,11 @@ class TargetCache:
             try:
                 with safe_open(shard, "pt") as file:
                     keys = json.loads(file.metadata()["keys"])
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            except SafetensorError as error:
+                logger.warning("%s: damaged cache file removed, its embeddings are computed anew (%s)", shard, error)
+                shard.unlink(missing_ok=True)
+                continue
+            except (OSError, KeyError, TypeError, ValueError) as error:
                 logger.warning("%s: unreadable cache file left out (%s)", shard, error)
                 continue
             self._rows.update((key, (shard, row)) for row, key in enumerate(keys))
@@ -57,9 +63,10 @@ class TargetCache:
 
     def add(self, keys: Sequence[str], embeddings: torch.Tensor) -> None:
         """Write embeddings (n, ...) under their keys."""
+        kept = embeddings.half() if self.space.kind == "tokens" else embeddings
         shard = self.folder / f"{uuid.uuid4().hex}.safetensors"
         with atomic_path(shard) as temporary:
-            save_file({"embeddings": embeddings.contiguous()}, temporary, {"keys": json.dumps(list(keys))})
+            save_file({"embeddings": kept.contiguous()}, temporary, {"keys": json.dumps(list(keys))})
         self._rows.update((key, (shard, row)) for row, key in enumerate(keys))
 
     def targets(self, keys: Sequence[str]) -> MappedTargets:
@@ -99,20 +106,23 @@ class MappedTargets:
                 self._open[shard] = file.get_tensor("embeddings")
         return self._open[shard][row]
 
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (self[i] for i in range(len(self)))
+
     def tensor(self) -> torch.Tensor:
         """Read all into memory: (n, ...)."""
-        return torch.stack([self[i] for i in range(len(self))])
+        return torch.stack(list(self))
 
 
 def image_targets(
-    stimuli: Stimuli, encoder: ClipEncoder, root: str | Path | None = None, progress: bool = True
+    stimuli: Stimuli, encoder: ClipEncoder | TokenEncoder, root: str | Path | None = None, progress: bool = True
 ) -> MappedTargets:
     """Embed the pictures of a set, from the cache where it has them.
 
     Parameters
     ----------
     stimuli : Stimuli
-    encoder : ClipEncoder
+    encoder : ClipEncoder or TokenEncoder
     root : str or Path, optional
         Cache folder.
     progress : bool
@@ -128,7 +138,7 @@ def image_targets(
 
 
 def text_targets(
-    stimuli: Stimuli, encoder: ClipEncoder, root: str | Path | None = None, progress: bool = True
+    stimuli: Stimuli, encoder: ClipEncoder | TokenEncoder, root: str | Path | None = None, progress: bool = True
 ) -> MappedTargets:
     """Embed the captions of a set, from the cache where it has them; arguments as for `image_targets`.
 
@@ -142,7 +152,7 @@ def text_targets(
         raise ValueError(
             f"stimulus set {stimuli.name!r}: {len(without)} stimuli have no caption, for example {without[:3]}"
         )
-    cache = TargetCache(encoder.space, "text", root)
+    cache = TargetCache(encoder.text_space, "text", root)
     captions = stimuli.table["caption"]
     return _fill(cache, stimuli, lambda ids: encoder.encode_texts([captions[i] for i in ids]), progress)
 

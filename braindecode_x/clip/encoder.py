@@ -37,8 +37,8 @@ class ClipEncoder:
 
     Attributes
     ----------
-    space : EmbeddingSpace
-        Pooled, unit norm; the same for pictures and captions.
+    space, text_space : EmbeddingSpace
+        Of pictures and captions: one and the same, pooled, unit norm.
 
     Raises
     ------
@@ -67,6 +67,7 @@ class ClipEncoder:
             shape=tuple(self.encode_texts(["a picture"]).shape[1:]),
             normalisation="unit",
         )
+        self.text_space = self.space
 
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:

@@ -7,6 +7,9 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+import torch
+import torch.nn.functional as F
+
 
 @dataclass(frozen=True)
 class EmbeddingSpace:
@@ -22,15 +25,16 @@ class EmbeddingSpace:
         One vector a picture, or one a token.
     shape : tuple of int
         Shape of one embedding: ``(d,)`` pooled, ``(tokens, d)`` otherwise.
-    normalisation : {"unit", "first-token", "none"}
-        ``unit``: Euclidean norm 1. ``first-token``: divided by the first token's norm (MindBridge, arXiv 2404.07850).
+    normalisation : {"unit", "first-token", "end-token", "none"}
+        ``unit``: Euclidean norm 1. ``first-token``, ``end-token``: divided by the norm of a picture's first token or
+        of the token at a text's end, which are the pooled embeddings (MindBridge, arXiv 2404.07850).
     """
 
     model: str
     weights: str
     kind: Literal["pooled", "tokens"]
     shape: tuple[int, ...]
-    normalisation: Literal["unit", "first-token", "none"]
+    normalisation: Literal["unit", "first-token", "end-token", "none"]
 
     @property
     def key(self) -> str:
@@ -40,6 +44,18 @@ class EmbeddingSpace:
     def __str__(self) -> str:
         size = " x ".join(map(str, self.shape))
         return f"{self.model} ({self.weights}), {self.kind} {size}, normalisation {self.normalisation}"
+
+    def normalised(self, predicted: torch.Tensor) -> torch.Tensor:
+        """Scale predictions (n, *shape) as the space says, in float32.
+
+        Where a predicted text ends is not known, so ``end-token`` leaves the scale as it was predicted.
+        """
+        predicted = predicted.float()
+        if self.normalisation == "unit":
+            return F.normalize(predicted, dim=-1)
+        if self.normalisation == "first-token":
+            return predicted / predicted[:, :1].norm(dim=-1, keepdim=True).clamp(min=1e-12)
+        return predicted
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""

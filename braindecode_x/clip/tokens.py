@@ -97,8 +97,8 @@ class TokenEncoder:
 
     Attributes
     ----------
-    space : EmbeddingSpace
-        Of the pictures' tokens. Captions have other shapes in the same joint space.
+    space, text_space : EmbeddingSpace
+        Of the pictures' tokens, (1 + patches, d), and of the captions', (context length, d).
 
     Raises
     ------
@@ -116,6 +116,8 @@ class TokenEncoder:
             shape=(len(tower.positional_embedding), *encoder.space.shape),
             normalisation="first-token",
         )
+        context: int = encoder.model.context_length
+        self.text_space = replace(self.space, shape=(context, *encoder.space.shape), normalisation="end-token")
 
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:

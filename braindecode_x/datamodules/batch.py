@@ -124,8 +124,8 @@ def mix_within_subjects(batch: Batch, concentration: float, generator: torch.Gen
         both = mixed(target)
         return both * (target.norm(dim=-1, keepdim=True) / both.norm(dim=-1, keepdim=True).clamp_min(1e-8))
 
-    targets = {"image_target": mixed_target(batch.image_target), "text_target": mixed_target(batch.text_target)}
-    return replace(batch, brain=mixed(batch.brain), **targets)
+    image, text = mixed_target(batch.image_target), mixed_target(batch.text_target)
+    return replace(batch, brain=mixed(batch.brain), image_target=image, text_target=text)
 
 
 def _padded(parts: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
-from braindecode_x.clip import ClipEncoder, EmbeddingSpace, image_targets, text_targets
+from braindecode_x.clip import ClipEncoder, EmbeddingSpace, TokenEncoder, image_targets, text_targets
 from braindecode_x.datamodules.batch import Trial, collate
 from braindecode_x.datasets.betas import Cohort, SubjectBetas
 from braindecode_x.files import unknown_name
@@ -52,11 +52,11 @@ class PictureTrials(Dataset):
     stimuli : numpy.ndarray
         (trials,) of str.
     subject : int
-    targets : dict of str to tuple of torch.Tensor
+    targets : mapping of str to tuple of torch.Tensor
         Image and text target of each picture; a picture that is not there has none.
-    mix : bool
-        Draw a random number of the repeats and average them, instead of averaging all. Draws come from torch's global
-        generator.
+    mix : bool or "one"
+        Draw a random number of the repeats (or one of them) and average these, instead of averaging all. Draws come
+        from torch's global generator.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class PictureTrials(Dataset):
         betas: np.ndarray,
         stimuli: np.ndarray,
         subject: int,
-        targets: dict[str, tuple[torch.Tensor, torch.Tensor | None]],
-        mix: bool,
+        targets: Mapping[str, tuple[torch.Tensor, torch.Tensor | None]],
+        mix: bool | Literal["one"],
     ):
         self.betas, self.subject, self.targets, self.mix = torch.from_numpy(betas), subject, targets, mix
         self.rows: dict[str, list[int]] = {}
@@ -80,7 +80,8 @@ class PictureTrials(Dataset):
         name = self.names[index]
         rows = torch.tensor(self.rows[name])
         if self.mix and len(rows) > 1:
-            rows = rows[torch.randperm(len(rows))[: int(torch.randint(1, len(rows) + 1, ()))]]
+            order = torch.randperm(len(rows))
+            rows = rows[order[: 1 if self.mix == "one" else int(torch.randint(1, len(rows) + 1, ()))]]
         image, text = self.targets.get(name, (None, None))
         stimulus = "" if name.startswith("\0") else name
         return Trial(self.betas[rows].mean(0), self.subject, stimulus, image, text, repeats=len(rows))
@@ -98,12 +99,16 @@ class BetasDataModule(L.LightningDataModule):
         For example `SimulatedFmri` or `TableBetas`.
     subjects : sequence of str, optional
         Default: all of the cohort.
-    clip, clip_pretrained : str
+    clip, clip_pretrained, clip_device : str
         See `ClipEncoder`; gives the targets.
+    kind : {"pooled", "tokens"}
+        Targets: one vector a picture and caption, or every token, see `TokenEncoder`. Tokens are read from the cache as
+        they are needed, in float16.
     batch_size : int
         Trials, of all subjects together.
-    mix_repeats : bool
-        Train on averages of a random number of a picture's repeats, instead of all of them.
+    mix_repeats : bool or "one"
+        Train on averages of a random number of a picture's repeats (or on one of them, as MindBridge was published),
+        instead of all of them.
     n_training_pictures : int, optional
         Use only so many training pictures, drawn at random; the same for every subject.
     seed : int
@@ -114,7 +119,7 @@ class BetasDataModule(L.LightningDataModule):
     Raises
     ------
     ValueError
-        Unknown subject or split, or a number of pictures that is not there.
+        Unknown subject, kind or split, or a number of pictures that is not there.
     """
 
     def __init__(
@@ -123,14 +128,19 @@ class BetasDataModule(L.LightningDataModule):
         subjects: Sequence[str] | None = None,
         clip: str = "embedded",
         clip_pretrained: str | None = None,
+        clip_device: str = "cpu",
+        kind: Literal["pooled", "tokens"] = "pooled",
         batch_size: int = 256,
-        mix_repeats: bool = True,
+        mix_repeats: bool | Literal["one"] = True,
         n_training_pictures: int | None = None,
         seed: int = 0,
         predict_split: str = "test",
     ):
         super().__init__()
-        self.cohort, self.clip, self.clip_pretrained = cohort, clip, clip_pretrained
+        if kind not in ("pooled", "tokens"):
+            raise unknown_name("kind of targets", kind, ("pooled", "tokens"))
+        self.cohort, self.kind = cohort, kind
+        self.clip, self.clip_pretrained, self.clip_device = clip, clip_pretrained, clip_device
         self.subjects = tuple(cohort.subjects if subjects is None else subjects)
         for name in self.subjects:
             if name not in cohort.subjects:
@@ -163,25 +173,34 @@ class BetasDataModule(L.LightningDataModule):
         return {name: recording.betas.shape[1] for name, recording in self.recordings.items()}
 
     @cached_property
-    def encoder(self) -> ClipEncoder:
+    def encoder(self) -> ClipEncoder | TokenEncoder:
         """The model behind the targets."""
-        return ClipEncoder(self.clip, self.clip_pretrained)
+        encoder = ClipEncoder(self.clip, self.clip_pretrained, self.clip_device)
+        return TokenEncoder(encoder) if self.kind == "tokens" else encoder
 
     @property
     def space(self) -> EmbeddingSpace:
-        """What is predicted."""
+        """What is predicted of pictures."""
         return self.encoder.space
+
+    @property
+    def text_space(self) -> EmbeddingSpace:
+        """What is predicted of captions; pooled, the pictures' own."""
+        return self.encoder.text_space
 
     @cached_property
     def targets(self) -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:
-        """Image and text embedding of every picture of the cohort; text None when a picture has no caption."""
+        """Image and text embedding of every picture of the cohort, in memory-mapped files.
+
+        Text is None when a picture has no caption.
+        """
         stimuli = self.cohort.stimuli
         if not len(stimuli):
             return {}
-        image = image_targets(stimuli, self.encoder).tensor()
+        image = image_targets(stimuli, self.encoder)
         text: Any = [None] * len(image)
         if all(stimuli.captions):
-            text = text_targets(stimuli, self.encoder).tensor()
+            text = text_targets(stimuli, self.encoder)
         return dict(zip(stimuli.ids, zip(image, text, strict=True), strict=True))
 
     def use_subjects(self, names: Sequence[str]) -> None:
@@ -194,7 +213,10 @@ class BetasDataModule(L.LightningDataModule):
         """
         for name in self.subjects:
             if name not in names:
-                raise unknown_name("subject of the checkpoint", name, names)
+                raise ValueError(
+                    f"unknown subject of the checkpoint {name!r}: it knows {', '.join(names)}; name known ones in "
+                    "data.init_args.subjects, or adapt a trained decoder with model.init_args.pretrained"
+                )
         self.ids = {name: names.index(name) for name in self.subjects}
 
     def use_standardisations(self, known: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
@@ -228,7 +250,7 @@ class BetasDataModule(L.LightningDataModule):
     def _ordered(self, split: str) -> DataLoader:
         return DataLoader(self._dataset(split, mix=False), batch_size=self.batch_size, collate_fn=collate)
 
-    def _dataset(self, split: str, mix: bool) -> ConcatDataset:
+    def _dataset(self, split: str, mix: bool | Literal["one"]) -> ConcatDataset:
         parts = []
         for name in self.subjects:
             betas, stimuli = self._trials(name, split)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
@@ -24,9 +25,9 @@ class RetrievalAccuracy(Metric):
             self.add_state(name, default=[], dist_reduce_fx="cat")
 
     def update(self, predicted: torch.Tensor, target: torch.Tensor, subject: torch.Tensor) -> None:
-        """Add trials: embeddings (n, ...) and subjects (n,)."""
-        self.predicted.append(predicted.flatten(1).float())
-        self.target.append(target.flatten(1).float())
+        """Add trials: embeddings (n, ...), flattened and kept in the precision of the targets, and subjects (n,)."""
+        self.predicted.append(F.normalize(predicted.flatten(1).float(), dim=1).to(target.dtype))
+        self.target.append(target.flatten(1))
         self.subject.append(subject)
 
     def compute(self) -> torch.Tensor:

@@ -31,6 +31,7 @@ class EmbeddingTask(L.LightningModule, ABC):
     """
 
     space: EmbeddingSpace
+    text_space: EmbeddingSpace
     subjects: dict[str, int]
     model: Any
 
@@ -46,7 +47,7 @@ class EmbeddingTask(L.LightningModule, ABC):
 
     @abstractmethod
     def configure_models(self) -> None:
-        """Build ``self.model`` for ``self.subjects`` and ``self.space``."""
+        """Build ``self.model`` for ``self.subjects``, ``self.space`` and ``self.text_space``."""
 
     def configure_losses(self) -> None:
         """Build what the training minimises."""
@@ -63,7 +64,7 @@ class EmbeddingTask(L.LightningModule, ABC):
         """Build the network for the subjects and the space of the data module."""
         if self.model is None:
             data = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.subjects, self.space = dict(data.voxels), data.space
+            self.subjects, self.space, self.text_space = dict(data.voxels), data.space, data.text_space
             self.configure_models()
         if stage == "fit":
             self.note_data()
@@ -92,22 +93,15 @@ class EmbeddingTask(L.LightningModule, ABC):
         self._log_scores("testing")
 
     def predict_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Decode a batch; no targets needed."""
+        """Decode a batch; no targets needed. Embeddings go to the CPU: tokens of a whole split would fill a GPU."""
         image, text = self.predict_embeddings(batch)
         return {
-            "image": self.in_space(image),
-            "text": None if text is None else self.in_space(text),
+            "image": self.space.normalised(image).cpu(),
+            "text": None if text is None else self.text_space.normalised(text).cpu(),
             "subject": batch.subject,
             "stimulus": batch.stimulus,
             "repeats": batch.repeats,
         }
-
-    def in_space(self, embeddings: torch.Tensor) -> torch.Tensor:
-        """Normalise predictions as the space says."""
-        embeddings = embeddings.float()
-        if self.space.normalisation == "unit":
-            return nn.functional.normalize(embeddings, dim=-1)
-        return embeddings
 
     def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle schedule (as published with MindBridge, arXiv 2404.07850)."""
@@ -130,6 +124,7 @@ class EmbeddingTask(L.LightningModule, ABC):
         checkpoint["decoder"] = {
             "subjects": dict(self.subjects),
             "space": self.space.to_dict(),
+            "text_space": self.text_space.to_dict(),
             "standardisations": self.standardisations,
         }
 
@@ -143,14 +138,15 @@ class EmbeddingTask(L.LightningModule, ABC):
         changed = self.model is None or about["subjects"] != self.subjects or space != self.space
         previous = self.subjects if self.model is not None else {}
         self.subjects, found = dict(about["subjects"]), getattr(self, "space", space)
-        self.space = space
+        self.space, self.text_space = space, EmbeddingSpace.from_dict(about.get("text_space", about["space"]))
         data = getattr(self._trainer, "datamodule", None) if self._trainer is not None else None
         if data is not None:
             space.require(found, "the checkpoint")
             for name in previous.keys() & self.subjects.keys():
                 if previous[name] != self.subjects[name]:
                     raise ValueError(
-                        f"subject {name!r}: {previous[name]} voxels, but the checkpoint expects {self.subjects[name]}"
+                        f"betas of {name}: {previous[name]} voxels, but the checkpoint expects {self.subjects[name]}; "
+                        "give it the voxels, of the same mask, that it was trained on"
                     )
             data.use_subjects(list(self.subjects))
             data.use_standardisations(

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from braindecode_x.datamodules.batch import Batch
+from braindecode_x.datamodules.batch import Batch, mix_within_subjects
 from braindecode_x.losses import MindBridgeLoss
 from braindecode_x.models.mindbridge import MindBridge, cycle_pair
 from braindecode_x.models.mindbridge_parts import MindBridgeOutput
@@ -33,6 +33,8 @@ class MindBridgeTask(EmbeddingTask):
         See `EmbeddingTask`.
     voxel_dropout : float
         Share of voxels set to their mean in training, drawn anew for each trial.
+    mixup : float
+        Train on mixes of a subject's trials, shares drawn from Beta(mixup, mixup); see `mix_within_subjects`. 0: none.
     pretrained : str or Path, optional
         Decoder folder to start from: reset-tuning. Its trunk is kept; subjects of the data module that it does not
         know get fresh embedders and builders.
@@ -69,6 +71,7 @@ class MindBridgeTask(EmbeddingTask):
         weight_decay: float = 1e-2,
         warmup_epochs: float = 2.0,
         voxel_dropout: float = 0.0,
+        mixup: float = 0.0,
         pretrained: str | Path | None = None,
         reset: bool = False,
         freeze_trunk: bool = False,
@@ -76,6 +79,8 @@ class MindBridgeTask(EmbeddingTask):
     ):
         if not 0 <= voxel_dropout < 1:
             raise ValueError(f"voxel_dropout: expected a share in [0, 1), found {voxel_dropout}")
+        if mixup < 0:
+            raise ValueError(f"mixup: expected a number of at least 0, found {mixup}")
         if freeze_trunk and pretrained is None:
             raise ValueError("freeze_trunk: only a pretrained trunk can be kept; give pretrained")
         self._loss_weights = {
@@ -97,7 +102,7 @@ class MindBridgeTask(EmbeddingTask):
             "embedder_dropout": embedder_dropout,
             "translator_dropout": translator_dropout,
         }
-        self.voxel_dropout, self.seed = voxel_dropout, seed
+        self.voxel_dropout, self.mixup, self.seed = voxel_dropout, mixup, seed
         self.pretrained, self.reset, self.freeze_trunk = pretrained, reset, freeze_trunk
         self.save_hyperparameters(ignore=["pretrained"])
 
@@ -108,9 +113,8 @@ class MindBridgeTask(EmbeddingTask):
     def configure_models(self) -> None:
         """Build the network, or take the pretrained one and give new subjects their parts."""
         if self.pretrained is None or self._trainer is None:
-            shape = self.space.shape
-            text = shape if self.space.kind == "pooled" else (77, shape[-1])
-            self.model = MindBridge(self.subjects, image_dim=shape, text_dim=text, **self.sizes)
+            image, text = self.space.shape, self.text_space.shape
+            self.model = MindBridge(self.subjects, image_dim=image, text_dim=text, **self.sizes)
             return
         from braindecode_x.decoder import BrainDecoder  # which can hold this task's network
 
@@ -146,12 +150,14 @@ class MindBridgeTask(EmbeddingTask):
 
     def loss_terms(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Compute every term of the loss; see `MindBridgeLoss`."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
+        if self.mixup:
+            batch = mix_within_subjects(batch, self.mixup, generator)
         brain = batch.brain
         if self.voxel_dropout:
             brain = brain * (torch.rand_like(brain) >= self.voxel_dropout)
         world = self.trainer.world_size if self._trainer is not None else 1
         present = batch.subject if world == 1 else gathered(batch.subject)
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         pair = cycle_pair(present, generator) if self.loss.weights["cycle"] else None
         output = self.model(brain, batch.subject, batch.mask, pair)
         image_target, text_target = batch.image_target, batch.text_target

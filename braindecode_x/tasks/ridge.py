@@ -24,6 +24,11 @@ class RidgeTask(EmbeddingTask):
     alphas : list of float
         Strengths to choose from.
     n_folds : int
+
+    Raises
+    ------
+    ValueError
+        Targets that are not pooled: a linear map to every token has some 10^9 weights a subject.
     """
 
     def __init__(self, alphas: list[float] = list(ALPHAS), n_folds: int = 5):  # noqa: B006 (never changed)
@@ -33,6 +38,8 @@ class RidgeTask(EmbeddingTask):
 
     def configure_models(self) -> None:
         """Build the linear maps."""
+        if self.space.kind != "pooled":
+            raise ValueError(f"ridge decodes to pooled embeddings; found [{self.space}] (the data module's kind)")
         self.model = LinearDecoder(self.subjects, self.space.shape)
 
     def on_fit_start(self) -> None:

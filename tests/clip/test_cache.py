@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from braindecode_x.clip import ClipEncoder, TargetCache, image_targets, text_targets
+from braindecode_x.clip import ClipEncoder, TargetCache, TokenEncoder, image_targets, text_targets
 from braindecode_x.stimuli import FolderStimuli
 
 
@@ -75,6 +75,17 @@ def test_missing_captions_are_an_error(pictures, counting):
     (pictures / "captions.csv").unlink()
     with pytest.raises(ValueError, match="3 stimuli have no caption"):
         text_targets(FolderStimuli(pictures), counting, progress=False)
+
+
+def test_tokens_are_kept_in_half_precision_apart_from_pooled_embeddings(pictures, counting):
+    stimuli, tokens = FolderStimuli(pictures), TokenEncoder(counting)
+    for targets, encode, pooled in (
+        (image_targets, lambda: tokens.encode_images([stimuli.image(i) for i in stimuli.ids]), (3, 8)),
+        (text_targets, lambda: tokens.encode_texts(stimuli.captions), (3, 8)),
+    ):
+        found = targets(stimuli, tokens, progress=False).tensor()
+        assert torch.equal(found, encode().half())
+        assert targets(stimuli, counting, progress=False).tensor().shape == pooled
 
 
 def test_another_model_has_its_own_cache(pictures, counting, tmp_path):

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 
 from braindecode_x.clip import EmbeddingSpace
 
@@ -37,3 +38,12 @@ def test_missing_fields_are_named():
     del values["weights"]
     with pytest.raises(ValueError, match="weights"):
         EmbeddingSpace.from_dict(values)
+
+
+def test_predictions_are_scaled_as_the_space_says():
+    tokens = replace(SPACE, kind="tokens", shape=(3, 4), normalisation="first-token")
+    predicted = torch.randn(2, 3, 4)
+    first = tokens.normalised(7 * predicted)
+    torch.testing.assert_close(first, predicted / predicted[:, :1].norm(dim=-1, keepdim=True))
+    assert torch.equal(replace(tokens, normalisation="end-token").normalised(predicted), predicted)
+    torch.testing.assert_close(SPACE.normalised(torch.full((1, 768), 5.0)).norm(dim=-1), torch.ones(1))

@@ -26,6 +26,8 @@ def test_repeats_are_mixed_in_training_and_averaged_elsewhere(data):
     torch.manual_seed(0)
     counts = torch.cat([batch.repeats for batch in data.train_dataloader()])
     assert set(counts.tolist()) == {1, 2}
+    data.mix_repeats = "one"
+    assert all((batch.repeats == 1).all() for batch in data.train_dataloader())
     held_out = torch.cat([batch.repeats for batch in data.test_dataloader()])
     assert set(held_out.tolist()) == {REPEATS["test"]}
 

@@ -111,7 +111,8 @@ def test_a_damaged_decoder_folder_is_refused(trained):
 
 def test_unlabelled_trials_are_each_decoded(tiny_clip):
     task = MindBridgeTask(**SIZES)
-    task.subjects, task.space = {"anna": 9}, data_module(tiny_clip).space
+    space = data_module(tiny_clip).space
+    task.subjects, task.space, task.text_space = {"anna": 9}, space, space
     task.configure_models()
     batch = Batch(torch.randn(3, 9), torch.zeros(3, dtype=torch.int64), ["", "", ""], repeats=torch.ones(3))
     embeddings = joined([task.predict_step(batch, 0)], task, "predict", "")
