@@ -17,12 +17,15 @@ import torch
 
 from braindecode_x.clip import ClipEncoder, image_targets, text_targets
 from braindecode_x.diffusion import Conditions, Reconstructor
+from braindecode_x.diffusion.latent import LatentReconstructor
 from braindecode_x.files import atomic_path
 from braindecode_x.metrics.evaluate import baselines, score_table
 from braindecode_x.metrics.judge import Judge
 from braindecode_x.metrics.significance import bootstrap_interval
 from braindecode_x.stimuli import ObjectStimuli
 from braindecode_x.stimuli.objects import RENDERINGS
+
+CANDIDATES = 8
 
 
 def retrieval(encoder: ClipEncoder, stimuli: ObjectStimuli) -> pd.DataFrame:
@@ -81,11 +84,15 @@ def main() -> None:
     shown = test.subset(rendering="fluent3d")
     reconstructor = Reconstructor.from_pretrained("embedded")
     embeddings = image_targets(shown, encoder).tensor()
-    pictures = reconstructor(Conditions(encoder.space, embeddings), shown.ids, seed=0)[:, 0]
+    assert isinstance(reconstructor, LatentReconstructor)
+    conditions = Conditions(encoder.space, embeddings)
+    pictures = reconstructor(conditions, shown.ids, seed=0)[:, 0]
+    ranked = reconstructor.with_sampling(candidates=CANDIDATES)(conditions, shown.ids, seed=0)[:, 0]
     size = reconstructor.image_size
     seen = shown.pixels(size).float() / 255
     candidates = image_targets(training, encoder).tensor()
-    systems = {"reconstruction": pictures} | baselines(embeddings, candidates, training, size)
+    systems = {"reconstruction": pictures, f"reconstruction, best of {CANDIDATES} candidates": ranked}
+    systems |= baselines(embeddings, candidates, training, size)
     table = pd.concat([retrieval(encoder, test), score_table(systems, seen, Judge())])
     with atomic_path(arguments.target) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4g")

@@ -40,7 +40,6 @@ UNET = {
     "up_block_types": ["CrossAttnUpBlock2D"] * 2,
     "block_out_channels": [160, 224],
     "layers_per_block": 1,
-    "dropout": 0.1,
     "cross_attention_dim": 256,
     "attention_head_dim": 8,
     "norm_num_groups": 32,
@@ -97,9 +96,9 @@ def noisy(embedding: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 class Denoiser(torch.nn.Module):
     """U-Net and projector as one module, for the optimiser and the average."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float) -> None:
         super().__init__()
-        self.unet = UNet2DConditionModel(**UNET)
+        self.unet = UNet2DConditionModel(**UNET, dropout=dropout)
         self.projector = ConditionProjector(512, UNET["cross_attention_dim"])
 
     def forward(self, latents, times, image, text, with_image, with_text):
@@ -186,6 +185,7 @@ def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder, ids: lis
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=4200)
+    parser.add_argument("--dropout", type=float, default=0.0, help="in the U-Net's residual blocks")
     parser.add_argument("--start", type=Path, help="decoder folder whose weights to begin with, to train on from it")
     arguments = parser.parse_args()
     torch.manual_seed(SEED)
@@ -199,14 +199,16 @@ def main() -> None:
     held_out = {key: value[::3] for key, value in held_out.items()}  # the 3D renderings come first of three
     normalised_latents(vae, pairs, held_out)
     texts = {"train": encoder.encode_texts(seen.captions), "validation": encoder.encode_texts(unseen.captions)}
-    model = Denoiser().to(memory_format=torch.channels_last)
+    model = Denoiser(arguments.dropout).to(memory_format=torch.channels_last)
     for name in ("unet", "projector") if arguments.start else ():
         weights = load_file(arguments.start / name / "diffusion_pytorch_model.safetensors")
         getattr(model, name).load_state_dict(weights)
     embeddings = torch.cat([part["embeddings"] for part in pairs])
     model.projector.mean.copy_(embeddings.mean(0))
     model.projector.std.copy_(embeddings.std(0).mean().expand(512))
-    key = key_of(seen, encoder.space, SEED, BATCH, PEAK, EMA, arguments.steps, arguments.start, UNET, SCHEDULE)
+    key = key_of(
+        seen, encoder.space, SEED, BATCH, PEAK, EMA, arguments.steps, arguments.start, arguments.dropout, UNET, SCHEDULE
+    )
     export(train(model, pairs, held_out, texts, arguments.steps, key), vae, encoder, seen.ids)
 
 
