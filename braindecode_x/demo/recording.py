@@ -11,7 +11,9 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from braindecode_x.analysis.category_decoding import CategoryDecoding, decode_directly, decode_through_embeddings
+from braindecode_x.analysis.category_decoding import decode_directly, decode_through_embeddings
+from braindecode_x.analysis.category_scores import CategoryDecoding, paired_difference
+from braindecode_x.analysis.network_category_decoding import decode_with_mindbridge
 from braindecode_x.clip import ClipEncoder
 from braindecode_x.datasets.haxby import Haxby2001
 from braindecode_x.datasets.haxby_prototypes import category_prototypes
@@ -25,7 +27,8 @@ from braindecode_x.preprocessing.fmri import Samples, block_averages, clean_runs
 from braindecode_x.report import Page, confusion_figure, wide_table
 from braindecode_x.stimuli.base import to_pixels
 
-RUNS_SHOWN = 4
+RUNS_SHOWN = 3
+RIDGE, MINDBRIDGE = "blocks, through CLIP", "blocks, MindBridge"
 
 
 @dataclass
@@ -41,7 +44,9 @@ class RecordingResult:
     table : pandas.DataFrame
         Tidy scores, see `score_table`.
     pictures : torch.Tensor
-        (blocks, 3, edge, edge), one reconstruction a held-out block.
+        (blocks, 3, edge, edge), one reconstruction a held-out block, decoded by ridge.
+    network_pictures : torch.Tensor
+        The same, decoded by MindBridge.
     control : torch.Tensor
         The same, with the pictures of each run dealt anew to its blocks at random.
     prototypes : dict of str to list of PIL.Image.Image
@@ -51,6 +56,7 @@ class RecordingResult:
     decodings: dict[str, CategoryDecoding]
     table: pd.DataFrame
     pictures: torch.Tensor
+    network_pictures: torch.Tensor
     control: torch.Tensor
     prototypes: dict
 
@@ -68,14 +74,21 @@ def decode_recording(output: Path, encoder: ClipEncoder, seed: int, permutations
     decodings: dict[str, CategoryDecoding] = {}
     for name, samples in {"blocks": blocks, "single volumes": volumes, "GLM betas of blocks": betas}.items():
         decodings |= stage(f"decode {name}", partial(decode_both_ways, name, samples, targets, seed, permutations))
-    decoded = decodings["blocks, through CLIP"]
-    save_decoded(output / "decoded.safetensors", blocks, decoded, encoder)
-    reconstruct_file(output / "decoded.safetensors", output / "pictures", seed=seed, overwrite=True)
-    pictures = read_reconstructions(output / "pictures")[1][:, 0]
+    train = partial(decode_with_mindbridge, blocks=volumes.blocks, n_permutations=permutations, seed=seed)
+    data = (volumes.brain, volumes.labels, volumes.runs)
+    decodings[MINDBRIDGE] = stage("decode blocks with MindBridge, 12 trainings", partial(train, *data, targets))
+    decoded = decodings[RIDGE]
+    pictures = draw_decoded(output, "", blocks, decoded, encoder, seed)
+    network_pictures = draw_decoded(output, "_mindbridge", blocks, decodings[MINDBRIDGE], encoder, seed)
     other = permute_within(np.arange(len(blocks.labels)), blocks.runs, 1, seed + 1)[0]
     control = pictures[torch.from_numpy(other)]
-    table = recording_table(decodings, decoded.predicted[other], pictures, control, prototypes, seed)
-    return RecordingResult(blocks, decodings, table, pictures, control, prototypes)
+    judged = {
+        "pictures of blocks, named by the judge": pictures,
+        "pictures of blocks, MindBridge": network_pictures,
+        "pictures, shuffled brain": control,
+    }
+    table = recording_table(decodings, decoded.predicted[other], judged, prototypes, seed)
+    return RecordingResult(blocks, decodings, table, pictures, network_pictures, control, prototypes)
 
 
 def decode_both_ways(
@@ -89,6 +102,16 @@ def decode_both_ways(
         ),
         f"{name}, direct ridge": decode_directly(*data, blocks=samples.blocks, n_permutations=permutations, seed=seed),
     }
+
+
+def draw_decoded(
+    output: Path, suffix: str, blocks: Samples, decoded: CategoryDecoding, encoder: ClipEncoder, seed: int
+) -> torch.Tensor:
+    """Write the decoded embeddings and reconstruct them: (blocks, 3, edge, edge)."""
+    embeddings, folder = output / f"decoded{suffix}.safetensors", output / f"pictures{suffix}"
+    save_decoded(embeddings, blocks, decoded, encoder)
+    reconstruct_file(embeddings, folder, seed=seed, overwrite=True)
+    return read_reconstructions(folder)[1][:, 0]
 
 
 def save_decoded(target: Path, blocks: Samples, decoded: CategoryDecoding, encoder: ClipEncoder) -> None:
@@ -108,13 +131,12 @@ def save_decoded(target: Path, blocks: Samples, decoded: CategoryDecoding, encod
 def recording_table(
     decodings: dict[str, CategoryDecoding],
     shuffled: np.ndarray,
-    pictures: torch.Tensor,
-    control: torch.Tensor,
+    judged: dict[str, torch.Tensor],
     prototypes: dict,
     seed: int,
 ) -> pd.DataFrame:
     """Collect accuracies of naming the category: from brain patterns, and of the pictures by the judge."""
-    blocks = decodings["blocks, through CLIP"]
+    blocks = decodings[RIDGE]
     rows = [
         {
             "system": name,
@@ -126,7 +148,10 @@ def recording_table(
         }
         for name, d in decodings.items()
     ]
-    judged = {"pictures of blocks, named by the judge": pictures, "pictures, shuffled brain": control}
+    difference = paired_difference(decodings[MINDBRIDGE], blocks, seed)
+    for row in rows:
+        if row["system"] == MINDBRIDGE:
+            row |= dict(zip(("difference", "difference_low", "difference_high"), difference, strict=True))
     hits = {"blocks, shuffled brain": shuffled == blocks.labels}
     hits |= {name: judged_categories(images, prototypes) == blocks.labels for name, images in judged.items()}
     for name, hit in hits.items():
@@ -149,18 +174,23 @@ def judged_categories(pictures: torch.Tensor, prototypes: dict) -> np.ndarray:
 
 def show_recording(page: Page, recording: RecordingResult) -> None:
     """Add what was found to the page."""
-    permutations = len(recording.decodings["blocks, through CLIP"].null)
+    permutations = len(recording.decodings[RIDGE].null)
     page.heading("Real fMRI, decoded")
     page.text(
         "One person looked at pictures of eight categories (Haxby et al. 2001; 12 runs, 530 voxels of one slice). Each "
-        "run is decoded by ridge regression fitted on the other eleven. The photographs this person saw are not in the "
-        "package: three drawn pictures stand for each category, so a reconstruction can match the category, not the "
-        "photograph."
+        "run is decoded by ridge regression, and by a MindBridge, trained on the other eleven. The photographs this "
+        "person saw are not in the package: three drawn pictures stand for each category, so a reconstruction can "
+        "match the category, not the photograph."
     )
     labels, runs = recording.samples.labels, recording.samples.runs
     names = list(recording.prototypes)
     rows = [("category", [to_pixels(images[0], 64).float() / 255 for images in recording.prototypes.values()])]
-    for source, title in ((recording.pictures, "decoded"), (recording.control, "shuffled brain")):
+    sources = {
+        "ridge": recording.pictures,
+        "MindBridge": recording.network_pictures,
+        "shuffled brain": recording.control,
+    }
+    for title, source in sources.items():
         for run in np.unique(runs)[:RUNS_SHOWN]:
             at = [int(np.flatnonzero((runs == run) & (labels == name))[0]) for name in names]
             rows.append((f"{title}, run {run + 1}", [source[i] for i in at]))
@@ -168,16 +198,19 @@ def show_recording(page: Page, recording: RecordingResult) -> None:
         rows,
         names,
         "Top row: what stands for the category. Below: one reconstruction for each held-out block of the first runs, "
-        "then the control, in which the brain patterns of a run were shuffled among its blocks.",
+        "decoded by ridge and by MindBridge, then the control of ridge, in which the brain patterns of a run were "
+        "shuffled among its blocks.",
     )
     shown = recording.table.copy()
     text = wide_table(shown)
     text["p (permutation)"] = ["" if np.isnan(p) else f"{p:.3g}" for p in shown["p"]]
+    gaps = shown[["difference", "difference_low", "difference_high"]].to_numpy() * 100
+    text["MindBridge - ridge"] = ["" if np.isnan(a) else f"{a:+.1f}% [{b:.1f}, {c:.1f}]" for a, b, c in gaps]
     text["n"] = shown["n"].to_numpy()
     page.table(
         text, f"Which of eight categories (chance 12.5%); intervals over runs; {permutations} permutations within runs"
     )
     page.figure(
-        confusion_figure(recording.decodings["blocks, through CLIP"].confusion, "96 held-out blocks, through CLIP"),
+        confusion_figure(recording.decodings[RIDGE].confusion, "96 held-out blocks, through CLIP"),
         "Held-out blocks decoded through CLIP space: rows are what was seen, columns what was decoded.",
     )

@@ -90,7 +90,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--target", type=Path, default=Path("pipelines/experiments/tune_mindbridge.csv"))
     parser.add_argument("--only", nargs="*", help="names of settings; default: all")
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -103,7 +103,8 @@ def main() -> None:
         task = RidgeTask() if name == "ridge" else MindBridgeTask(**task_changes)
         data = BetasDataModule(cohort, **data_changes)
         scores = train(task, data, arguments.epochs, decay, arguments.seed)
-        rows = pd.concat([rows, pd.DataFrame([{"setting": name, **scores}])], ignore_index=True)
+        row = {"setting": name, "epochs": arguments.epochs, **scores}
+        rows = pd.concat([rows, pd.DataFrame([row])], ignore_index=True)
         with atomic_path(arguments.target) as temporary:
             rows.to_csv(temporary, index=False, float_format="%.4g")
         print(rows.tail(1).to_string(header=False), flush=True)
