@@ -60,12 +60,16 @@ class EmbeddingTask(L.LightningModule, ABC):
     def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return image and text embeddings of a batch."""
 
-    def setup(self, stage: str) -> None:
-        """Build the network for the subjects and the space of the data module."""
-        if self.model is None:
+    def configure_model(self) -> None:
+        """Build the network for the subjects and the space of the data module; callbacks that average weights copy it."""
+        if self.model is None and self._trainer is not None:
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             self.subjects, self.space, self.text_space = dict(data.voxels), data.space, data.text_space
             self.configure_models()
+
+    def setup(self, stage: str) -> None:
+        """Build the network, and note the data that it is trained on."""
+        self.configure_model()
         if stage == "fit":
             self.note_data()
 

@@ -6,6 +6,7 @@ import lightning as L
 import pytest
 import torch
 import torch.multiprocessing as mp
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from small_cohort import SmallCohort
 
 from braindecode_x.callbacks import joined
@@ -61,6 +62,16 @@ def test_training_finds_validation_pictures_far_above_chance(tiny_clip):
     run.fit(task, datamodule=data)
     assert run.callback_metrics["val/top1"] >= 0.4
     assert {"val/top1_anna", "val/top1_ben", "train/cycle"} <= set(run.callback_metrics)
+
+
+def test_weights_may_be_averaged_by_the_callback_of_lightning(tiny_clip, tmp_path):
+    best = ModelCheckpoint(tmp_path, save_weights_only=True)
+    run = trainer(epochs=2)
+    run.callbacks += [EMAWeightAveraging(decay=0.5), best]
+    task = MindBridgeTask(**SIZES, mixup=0.3)
+    run.fit(task, datamodule=data_module(tiny_clip))
+    saved = torch.load(best.best_model_path, weights_only=True)["state_dict"]
+    assert {f"model.{name}" for name in task.model.state_dict()} <= set(saved)
 
 
 def test_reset_tuning_keeps_the_trunk_and_gives_the_new_subject_fresh_parts(tiny_clip, trained):
