@@ -51,6 +51,22 @@ def write_json(target: str | Path, content: Any) -> None:
     write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def read_json(source: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, or something else; the message names it.
+    """
+    try:
+        return json.loads(Path(source).read_text(encoding="utf-8"))
+    except ValueError as error:  # also of text that is not UTF-8
+        raise ValueError(
+            f"{source}: damaged, or no JSON file ({error}); restore it, or make its folder anew"
+        ) from error
+
+
 def file_hash(*paths: str | Path) -> str:
     """Hash the contents of files, in the given order (hexadecimal SHA-256, first 16 digits)."""
     digest = hashlib.sha256()

@@ -11,8 +11,11 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.loggers.logger import rank_zero_experiment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from braindecode_x.callbacks import SaveDecoder, WriteEmbeddings
+from braindecode_x.callbacks import SaveDecoder, WriteEmbeddings, WriteNoiseCeilings
 from braindecode_x.files import write_text
 from braindecode_x.tasks.base import EmbeddingTask
 
@@ -22,26 +25,36 @@ BEST, LAST, CONFIG = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.y
 class RunConfig(SaveConfigCallback):
     """Keep the configuration of a training in its folder, and refuse a folder that holds another training."""
 
-    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Compare and write the configuration."""
-        if stage != "fit" or not trainer.is_global_zero:
-            return
-        target = Path(trainer.default_root_dir) / CONFIG
-        text = self.parser.dump(self.config, skip_none=False)
-        if target.is_file() and target.read_text(encoding="utf-8") != text:
+    @property
+    def text(self) -> str:
+        """The configuration as YAML."""
+        return str(self.parser.dump(self.config, skip_unset=False))
+
+    def refuse_other(self, folder: Path) -> None:
+        """Raise a ValueError when the folder holds a training of another configuration."""
+        target = folder / CONFIG
+        if target.is_file() and target.read_text(encoding="utf-8") != self.text:
             raise ValueError(
                 f"{target.parent}: holds a run of other settings (see {target.name}); choose another folder with "
                 "--trainer.default_root_dir, or remove this one"
             )
-        write_text(target, text)
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Write nothing yet: a training that fails before its first step does not claim the folder."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Write the configuration."""
+        if trainer.is_global_zero:
+            write_text(Path(trainer.default_root_dir) / CONFIG, self.text)
 
 
 class RunCLI(LightningCLI):
     """Everything of a run lies in ``trainer.default_root_dir``.
 
     ``config.yaml``, ``metrics.csv``, ``tensorboard/``, ``checkpoints/best.ckpt`` (by validation retrieval) and
-    ``last.ckpt``, ``decoder/`` (see `BrainDecoder`), ``predictions.safetensors``. ``fit`` in a folder with an
-    unfinished training goes on with it; the other commands take the best checkpoint when none is named.
+    ``last.ckpt``, ``noise_ceilings.csv`` (where voxels have regions), ``decoder/`` (see `BrainDecoder`),
+    ``predictions.safetensors``. ``fit`` in a folder with an unfinished training goes on with it; the other commands
+    take the best checkpoint when none is named.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -62,6 +75,7 @@ class RunCLI(LightningCLI):
                 save_last=True,
                 enable_version_counter=False,
             ),
+            WriteNoiseCeilings(folder / "noise_ceilings.csv"),
             SaveDecoder(folder / "decoder"),
             WriteEmbeddings(folder / "predictions.safetensors"),
         ]
@@ -74,10 +88,23 @@ class RunCLI(LightningCLI):
             config["logger"] = False
         return super().instantiate_trainer(**kwargs)
 
+    def _parse_ckpt_path(self) -> None:
+        """Refuse a damaged checkpoint; the network is the configuration's.
+
+        Lightning would merge the checkpoint's hyperparameters into it, without the name of their class.
+        """
+        given = self.config[self.config["subcommand"]]["ckpt_path"]
+        if given and Path(given).is_file():
+            refuse_damaged(Path(given))
+
     def before_fit(self) -> None:
         """Go on with an unfinished training in this folder."""
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, RunConfig):
+                callback.refuse_other(self._folder)
         last = self._folder / LAST
         if last.is_file() and self._given is None:
+            refuse_damaged(last)
             self._set(ckpt_path=str(last))
         self._set(weights_only=True)
 
@@ -106,6 +133,8 @@ class RunCLI(LightningCLI):
         best = self._folder / BEST
         if self._given is None and not best.is_file():
             raise FileNotFoundError(f"{best}: no such checkpoint; run `braindecode-x fit` first, or give --ckpt_path")
+        if self._given is None:
+            refuse_damaged(best)
         self._set(ckpt_path=self._given or str(best), weights_only=True)
 
     def _set(self, **values: Any) -> None:
@@ -117,17 +146,34 @@ class ResumedCSVLogger(CSVLogger):
     """A CSV log that a resumed training goes on writing."""
 
     @property
+    @rank_zero_experiment
     def experiment(self) -> Any:
         """The writer; rows that are there are kept."""
-        folder = self.log_dir
-        new = getattr(self, "_experiment", None) is None
-        earlier = Path(folder, "metrics.csv")
-        kept = earlier.read_text(encoding="utf-8") if new and earlier.is_file() else None
-        experiment = super().experiment
-        if kept is not None:
-            write_text(earlier, kept)
-            experiment.metrics_keys = kept.splitlines()[0].split(",")
-        return experiment
+        if self._experiment is None:
+            self._experiment = ResumedWriter(self.log_dir)
+        return self._experiment
+
+
+class ResumedWriter(ExperimentWriter):
+    """Lightning's writer, but for a log that is there: it is gone on with, not deleted."""
+
+    def _check_log_dir_exists(self) -> None:
+        if Path(self.metrics_file_path).is_file():
+            with open(self.metrics_file_path, encoding="utf-8") as stream:
+                self.metrics_keys = stream.readline().strip().split(",")
+
+
+def refuse_damaged(checkpoint: Path) -> None:
+    """Raise a ValueError, which names the file, when it is no checkpoint of a decoder's training."""
+    try:
+        found = torch.load(checkpoint, weights_only=True, map_location="cpu", mmap=True)
+    except Exception as error:  # whatever the bytes lead to
+        raise ValueError(
+            f"{checkpoint}: damaged, or not a checkpoint; name another one with --ckpt_path, or remove it and run "
+            "`braindecode-x fit` again"
+        ) from error
+    if not isinstance(found, dict) or "decoder" not in found:
+        raise ValueError(f"{checkpoint}: not a checkpoint of `braindecode-x fit`: it names no subjects and no space")
 
 
 def main(arguments: list[str]) -> None:
@@ -135,15 +181,25 @@ def main(arguments: list[str]) -> None:
     torch.set_float32_matmul_precision("high")
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     warnings.filterwarnings("ignore", message=".*does not have many workers")
-    RunCLI(
-        EmbeddingTask,
-        L.LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=RunConfig,
-        seed_everything_default=0,
-        trainer_defaults={"gradient_clip_val": 1.0, "num_sanity_val_steps": 0, "max_epochs": 100},
-        parser_kwargs={"prog": "braindecode-x"},
-        args=arguments,
-        load_from_checkpoint_support=False,
-    )
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
+    try:
+        RunCLI(
+            EmbeddingTask,
+            L.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=RunConfig,
+            seed_everything_default=0,
+            trainer_defaults={"gradient_clip_val": 1.0, "num_sanity_val_steps": 0, "max_epochs": 100},
+            parser_kwargs={"prog": "braindecode-x"},
+            args=arguments,
+            load_from_checkpoint_support=False,
+        )
+    except (MisconfigurationException, ModuleNotFoundError) as error:  # the latter of a logger's or device's package
+        raise ValueError(str(error)) from error
+    except ValueError as error:
+        # jsonargparse wraps what a data set's or a task's constructor says in a listing of the types it tried.
+        if str(error).startswith("Does not validate against any of the Union subtypes") and error.__cause__:
+            raise error.__cause__ from None
+        raise

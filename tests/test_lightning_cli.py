@@ -29,6 +29,19 @@ trainer: {{default_root_dir: {folder}, max_epochs: {epochs}, accelerator: cpu, e
 """
 SMALL = "{class_path: braindecode_x.tasks.MindBridgeTask, init_args: {in_dim: 12, hidden: 16, n_blocks: 1}}"
 
+WITH_REGIONS = """
+from dataclasses import replace
+
+import numpy as np
+from small_cohort import SmallCohort
+
+
+class RegionCohort(SmallCohort):
+    def subject(self, name):
+        recording = super().subject(name)
+        return replace(recording, regions=np.array(["V1"] * 4 + ["LO"] * (recording.betas.shape[1] - 4)))
+"""
+
 
 def command(*arguments: object) -> dict:
     environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(DATA), "HF_HUB_OFFLINE": "1"}
@@ -54,10 +67,12 @@ def config(tiny_clip, tmp_path):
 
 
 def test_from_betas_to_table_and_page(config, tiny_decoder, tiny_clip, tmp_path):
+    (tmp_path / "region_cohort.py").write_text(WITH_REGIONS)
     for name, task in (("mindbridge", "MindBridgeTask"), ("ridge", "RidgeTask")):
         path = config(name, f"braindecode_x.tasks.{task}", 2 if name == "mindbridge" else 1)
-        run("fit", "--config", path)
-        run("predict", "--config", path)
+        path.write_text(path.read_text().replace("small_cohort.SmallCohort", "region_cohort.RegionCohort"))
+        run("fit", "--config", path, cwd=tmp_path)
+        run("predict", "--config", path, cwd=tmp_path)
     folder = tmp_path / "mindbridge"
     predicted = Embeddings.load(folder / "predictions.safetensors")
     assert predicted.index["subject"].tolist() == ["anna"] * 12 + ["ben"] * 12
@@ -67,6 +82,10 @@ def test_from_betas_to_table_and_page(config, tiny_decoder, tiny_clip, tmp_path)
     assert (folder / "decoder" / "model.safetensors").is_file()
     log = pd.read_csv(folder / "metrics.csv")
     assert {"val/top1", "val/top1_anna", "train/total"} <= set(log)
+    ceilings = pd.read_csv(folder / "noise_ceilings.csv", index_col="subject")
+    assert ceilings.index.tolist() == ["anna", "ben"]
+    assert list(ceilings) == ["V1", "LO"]
+    assert ceilings.to_numpy().min() > 0.5
     systems = "{MindBridge: %s, ridge: %s}" % (  # noqa: UP031 (braces)
         folder / "predictions.safetensors",
         tmp_path / "ridge" / "predictions.safetensors",
@@ -77,7 +96,7 @@ def test_from_betas_to_table_and_page(config, tiny_decoder, tiny_clip, tmp_path)
     assert set(table["system"]) == {"MindBridge", "ridge", "chance", "nearest training picture", "ceiling"}
     assert "image from brain, 12-way" in set(table["metric"])
     assert set(table["subject"]) == {"all", "anna", "ben"}
-    assert "<html" in (tmp_path / "out" / "report.html").read_text()
+    assert "<h2>How much signal there is</h2>" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_own_betas_pictures_and_table_go_to_pictures(tiny_clip, tiny_decoder, tmp_path):

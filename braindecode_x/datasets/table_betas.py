@@ -247,5 +247,6 @@ def _refuse_not_finite(file: str, betas: np.ndarray, rows: np.ndarray) -> None:
         trial, voxel = np.argwhere(wrong)[0]
         raise ValueError(
             f"{file}: {wrong.sum()} values are not finite (or too large for float32); the first is in trial "
-            f"{rows[trial]}, voxel {voxel} (counted from 0{' within the mask' if not file.endswith('.npy') else ''})"
+            f"{rows[trial]}, voxel {voxel} (counted from 0{' within the mask' if not file.endswith('.npy') else ''}); "
+            "leave out these trials or voxels"
         )

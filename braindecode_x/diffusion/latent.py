@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from braindecode_x.diffusion.noise import draw, keyed_generators
 from braindecode_x.diffusion.projector import ConditionProjector
 from braindecode_x.diffusion.reconstructor import Reconstructor
 from braindecode_x.diffusion.reranking import encoder_of, most_similar
-from braindecode_x.files import file_hash, unknown_name
+from braindecode_x.files import file_hash, read_json, unknown_name
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class LatentReconstructor(Reconstructor):
         for part in ("decoder.json", "scheduler/scheduler_config.json", "unet", "vae", "projector"):
             if not (folder / part).exists():
                 raise FileNotFoundError(f"{folder}: not a decoder folder, {part} is missing")
-        about = json.loads((folder / "decoder.json").read_text())
+        about = read_json(folder / "decoder.json")
         weights = sorted(folder.glob("*/*.safetensors"))
         options = {"torch_dtype": torch.float32, "low_cpu_mem_usage": False, "local_files_only": True}
         unet = UNet2DConditionModel.from_pretrained(folder / "unet", **options)
@@ -121,7 +120,7 @@ class LatentReconstructor(Reconstructor):
             unet.to(device).to(memory_format=torch.channels_last),
             AutoencoderKL.from_pretrained(folder / "vae", **options).to(device),
             ConditionProjector.from_pretrained(folder / "projector", **options).to(device),
-            json.loads((folder / "scheduler" / "scheduler_config.json").read_text()),
+            read_json(folder / "scheduler" / "scheduler_config.json"),
             EmbeddingSpace.from_dict(about["space"]),
             about["image_size"],
             about["unshuffle"],

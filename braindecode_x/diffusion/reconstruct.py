@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -17,7 +16,7 @@ from braindecode_x.clip import ClipEncoder
 from braindecode_x.diffusion.latent import LatentReconstructor
 from braindecode_x.diffusion.reconstructor import Reconstructor
 from braindecode_x.embeddings import Embeddings
-from braindecode_x.files import atomic_path, file_hash, write_json
+from braindecode_x.files import atomic_path, file_hash, read_json, write_json
 from braindecode_x.stimuli.base import to_image
 
 SETTINGS, MANIFEST, CONDITIONS = "settings.json", "manifest.csv", "embeddings.safetensors"
@@ -116,7 +115,7 @@ def _claim(output: Path, settings: dict[str, Any], overwrite: bool) -> None:
     """Note the settings in the folder; when it holds pictures of others, remove it or refuse."""
     file = output / SETTINGS
     if file.is_file():
-        found = json.loads(file.read_text())
+        found = read_json(file)
         changed = sorted(key for key in settings if found.get(key) != settings[key])
         if changed and not overwrite:
             raise ValueError(

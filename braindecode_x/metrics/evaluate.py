@@ -232,14 +232,26 @@ def read_reconstructions(folder: Path) -> tuple[pd.DataFrame, torch.Tensor]:
     if not (folder / MANIFEST).is_file():
         raise FileNotFoundError(f"{folder}: no {MANIFEST}; expected a folder that `braindecode-x reconstruct` made")
     manifest = read_index(folder / MANIFEST)
+    needed = {"id", "stimulus", "file"} - set(manifest)
+    if needed or manifest["file"].isna().any():
+        raise ValueError(f"{folder / MANIFEST}: damaged, rows or columns end early; run the same `reconstruct` again")
     missing = [file for file in manifest["file"] if not (folder / file).is_file()]
     if missing:
         raise FileNotFoundError(
             f"{folder}: {len(missing)} pictures of {MANIFEST} are missing, for example {missing[0]}"
         )
-    images = [Image.open(folder / file).convert("RGB") for file in manifest["file"]]
+    images = [_open_picture(folder / file) for file in manifest["file"]]
     pixels = torch.stack([to_pixels(image, image.height) for image in images]).float() / 255
     return manifest, pixels.unflatten(0, (manifest["id"].nunique(), -1))
+
+
+def _open_picture(file: Path) -> Image.Image:
+    try:
+        return Image.open(file).convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"{file}: not a readable picture ({error}); remove it and run the same `reconstruct` again"
+        ) from error
 
 
 def write_table(table: pd.DataFrame, target: str | Path) -> None:

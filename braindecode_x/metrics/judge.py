@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,11 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from braindecode_x.files import unknown_name
+from braindecode_x.files import read_json, unknown_name
 from braindecode_x.metrics.judge_networks import NETWORKS, load_network
 from braindecode_x.resources import asset
 
@@ -99,7 +99,10 @@ def _read_folder(name_or_folder: str | Path) -> tuple[dict[str, Any], nn.Module]
     for part in ("judge.json", "model.safetensors"):
         if not (folder / part).is_file():
             raise FileNotFoundError(f"{folder}: not a judge folder, {part} is missing")
-    about = json.loads((folder / "judge.json").read_text())
+    about = read_json(folder / "judge.json")
     model = timm.create_model(about["architecture"], num_classes=0)
-    model.load_state_dict(load_file(folder / "model.safetensors"))  # fp16 is copied into float32
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))  # fp16 is copied into float32
+    except SafetensorError as error:
+        raise ValueError(f"{folder / 'model.safetensors'}: not a readable safetensors file ({error})") from error
     return about, model

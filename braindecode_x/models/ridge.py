@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -15,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from sklearn.model_selection import GroupKFold, KFold, cross_val_predict
 
 from braindecode_x.clip.spaces import EmbeddingSpace
-from braindecode_x.files import atomic_path, file_hash, write_json
+from braindecode_x.files import atomic_path, file_hash, read_json, write_json
 
 ALPHAS = tuple(float(alpha) for alpha in np.logspace(-3, 3, 13))
 WEIGHTS, CONFIG = "ridge.safetensors", "config.json"
@@ -178,7 +177,7 @@ class RidgeDecoder:
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
                 raise FileNotFoundError(f"{folder / name}: missing; expected a folder that save_pretrained wrote")
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = read_json(folder / CONFIG)
         if config.get("model") != cls.__name__:
             raise ValueError(f"{folder / CONFIG}: model is {config.get('model')!r}; expected {cls.__name__!r}")
         if config["weights"] != (found := file_hash(folder / WEIGHTS)):
