@@ -3,12 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from braindecode_x.analysis.category_decoding import (
-    CategoryDecoding,
-    decode_directly,
-    decode_through_embeddings,
-    permuted_labels,
-)
+from braindecode_x.analysis.category_decoding import decode_directly, decode_through_embeddings
+from braindecode_x.analysis.category_scores import CategoryDecoding, permuted_labels
 from braindecode_x.datasets import Haxby2001, Recording
 from braindecode_x.models.ridge import RidgeDecoder
 from braindecode_x.preprocessing.fmri import Samples, block_averages, clean_runs, glm_betas, single_volumes
