@@ -49,7 +49,7 @@ def test_it_trains_as_published(run):
     assert (data.batch_size, data.mix_repeats) == (50 * len(SUBJECTS), "one")
     published = MindBridgeLoss()
     assert (task.loss.weights, task.loss.temperature) == (published.weights, published.temperature)
-    assert (task.lr, task.weight_decay, task.warmup_epochs) == (1.5e-4, 1e-2, 2)
+    assert (task.lr, task.weight_decay, task.warmup_epochs, task.mixup) == (1.5e-4, 1e-2, 2, 0)
     assert (task.voxel_dropout, task.mixup) == (0, 0)
     assert (run.trainer.max_epochs, run.trainer.gradient_clip_val) == (600, None)
 

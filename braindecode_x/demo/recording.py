@@ -178,9 +178,10 @@ def show_recording(page: Page, recording: RecordingResult) -> None:
     page.heading("Real fMRI, decoded")
     page.text(
         "One person looked at pictures of eight categories (Haxby et al. 2001; 12 runs, 530 voxels of one slice). Each "
-        "run is decoded by ridge regression, and by a MindBridge, trained on the other eleven. The photographs this "
-        "person saw are not in the package: three drawn pictures stand for each category, so a reconstruction can "
-        "match the category, not the photograph."
+        "run is decoded by ridge regression, and by a MindBridge for one subject, fitted on the other eleven. "
+        "MindBridge's settings were chosen within eleven of the runs, so that its accuracy may be a little optimistic. "
+        "The photographs this person saw are not in the package: three drawn pictures stand for each category, so a "
+        "reconstruction can match the category, not the photograph."
     )
     labels, runs = recording.samples.labels, recording.samples.runs
     names = list(recording.prototypes)
@@ -208,7 +209,9 @@ def show_recording(page: Page, recording: RecordingResult) -> None:
     text["MindBridge - ridge"] = ["" if np.isnan(a) else f"{a:+.1f}% [{b:.1f}, {c:.1f}]" for a, b, c in gaps]
     text["n"] = shown["n"].to_numpy()
     page.table(
-        text, f"Which of eight categories (chance 12.5%); intervals over runs; {permutations} permutations within runs"
+        text,
+        f"Which of eight categories (chance 12.5%); intervals over runs; {permutations} permutations within runs "
+        "(ridge fitted anew for each; MindBridge's predictions kept)",
     )
     page.figure(
         confusion_figure(recording.decodings[RIDGE].confusion, "96 held-out blocks, through CLIP"),

@@ -19,9 +19,9 @@ from braindecode_x.tasks.base import EmbeddingTask
 class MindBridgeTask(EmbeddingTask):
     """Train MindBridge on the subjects of a data module, or adapt a trained one to new subjects.
 
-    Defaults suit pooled embeddings and a few thousand trials a subject: on the validation pictures of the simulated
-    subjects, weights of 100 for the MSE and a softer contrast (temperature 0.03) did better than the paper's, which are
-    `MindBridgeLoss`'s own defaults and meant for token targets.
+    Defaults suit pooled embeddings and a few thousand trials a subject; they were chosen on the validation pictures of
+    the simulated subjects (``pipelines/experiments/tune_mindbridge.py``). The paper's are in
+    ``pipelines/mindbridge_paper.yaml``.
 
     Parameters
     ----------
@@ -67,11 +67,11 @@ class MindBridgeTask(EmbeddingTask):
         reconstruction: float = 1.0,
         cycle: float = 1.0,
         temperature: float = 0.03,
-        lr: float = 3e-4,
+        lr: float = 2e-3,
         weight_decay: float = 1e-2,
         warmup_epochs: float = 2.0,
         voxel_dropout: float = 0.0,
-        mixup: float = 0.0,
+        mixup: float = 0.3,
         pretrained: str | Path | None = None,
         reset: bool = False,
         freeze_trunk: bool = False,

@@ -73,6 +73,7 @@ class Measurements:
                 gradient_clip_val=1.0,
                 num_sanity_val_steps=0,
                 enable_model_summary=False,
+                enable_progress_bar=False,
             )
             trainer.fit(task, datamodule=data)
             trainer.test(task, datamodule=data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument(
         "--work", type=Path, default=Path("runs/mindbridge_claims"), help="keeps the pretrained network"
     )
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)

@@ -27,6 +27,7 @@ from braindecode_x.files import atomic_path
 from braindecode_x.metrics.retrieval import ranks, similarity
 from braindecode_x.tasks import EmbeddingTask, MindBridgeTask, RidgeTask
 
+BASE = {"lr": 3e-4, "mixup": 0.0}  # where the search began; the task's own defaults are what it chose
 # name: arguments of the task, of the data module, and the decay of an average of the weights
 SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], float | None]] = {
     "base": ({}, {}, None),
@@ -40,6 +41,10 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], float | None]] = {
     "linear resize": ({"aggregation": "resize"}, {}, None),
     "weight decay 0.3": ({"weight_decay": 0.3}, {}, None),
     "learning rate 1e-3": ({"lr": 1e-3}, {}, None),
+    "learning rate 2e-3": ({"lr": 2e-3}, {}, None),
+    "learning rate 1e-3, mixup 0.3": ({"lr": 1e-3, "mixup": 0.3}, {}, None),
+    "learning rate 2e-3, mixup 0.3": ({"lr": 2e-3, "mixup": 0.3}, {}, None),
+    "learning rate 4e-3, mixup 0.3": ({"lr": 4e-3, "mixup": 0.3}, {}, None),
     "hidden 1024": ({"hidden": 1024}, {}, None),
     "batches of 128": ({}, {"batch_size": 128}, None),
 }
@@ -100,7 +105,7 @@ def main() -> None:
         if (rows["setting"] == name).any():
             continue
         task_changes, data_changes, decay = SETTINGS.get(name, ({}, {}, None))
-        task = RidgeTask() if name == "ridge" else MindBridgeTask(**task_changes)
+        task = RidgeTask() if name == "ridge" else MindBridgeTask(**BASE | task_changes)
         data = BetasDataModule(cohort, **data_changes)
         scores = train(task, data, arguments.epochs, decay, arguments.seed)
         row = {"setting": name, "epochs": arguments.epochs, **scores}

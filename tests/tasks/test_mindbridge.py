@@ -68,7 +68,7 @@ def test_weights_may_be_averaged_by_the_callback_of_lightning(tiny_clip, tmp_pat
     best = ModelCheckpoint(tmp_path, save_weights_only=True)
     run = trainer(epochs=2)
     run.callbacks += [EMAWeightAveraging(decay=0.5), best]
-    task = MindBridgeTask(**SIZES, mixup=0.3)
+    task = MindBridgeTask(**SIZES)
     run.fit(task, datamodule=data_module(tiny_clip))
     saved = torch.load(best.best_model_path, weights_only=True)["state_dict"]
     assert {f"model.{name}" for name in task.model.state_dict()} <= set(saved)
@@ -143,7 +143,7 @@ def joint_batch() -> Batch:
 
 def small_task() -> MindBridgeTask:
     torch.manual_seed(0)
-    task = MindBridgeTask(**SIZES, mse_image=10, mse_text=10)
+    task = MindBridgeTask(**SIZES, mse_image=10, mse_text=10, mixup=0.0)
     task.model = MindBridge({"a": 9, "b": 9}, image_dim=6, text_dim=6, **SIZES)
     return task
 
