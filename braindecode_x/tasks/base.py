@@ -61,7 +61,7 @@ class EmbeddingTask(L.LightningModule, ABC):
         """Return image and text embeddings of a batch."""
 
     def configure_model(self) -> None:
-        """Build the network for the subjects and the space of the data module; callbacks that average weights copy it."""
+        """Build the network for the subjects and the space of the data module (callbacks that average copy it)."""
         if self.model is None and self._trainer is not None:
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             self.subjects, self.space, self.text_space = dict(data.voxels), data.space, data.text_space

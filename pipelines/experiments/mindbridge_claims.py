@@ -31,6 +31,7 @@ from braindecode_x.files import atomic_path
 from braindecode_x.tasks import EmbeddingTask, MindBridgeTask, RidgeTask
 
 HELD_OUT, AMOUNTS = "sub-06", (60, 120, 250, 500, 1076)
+IN_DIM = 2688  # no fewer than any subject has voxels
 COLUMNS = ["claim", "system", "subject", "pictures", "top1"]
 
 
@@ -83,24 +84,24 @@ class Measurements:
 def one_for_all(measure: Measurements, cohort: SimulatedFmri) -> None:
     """Compare one network for all subjects, one for each, and ridge."""
     everyone = list(cohort.subjects)
-    for system, task in (("ridge", RidgeTask), ("one network for all", MindBridgeTask)):
+    for system, task in (("ridge", RidgeTask()), ("one network for all", MindBridgeTask(IN_DIM))):
         if not measure.has("one for all", system, 1076, everyone[0]):
-            measure.add("one for all", system, 1076, measure.train(task(), BetasDataModule(cohort)))
+            measure.add("one for all", system, 1076, measure.train(task, BetasDataModule(cohort)))
     for name in everyone:
         if not measure.has("one for all", "one network each", 1076, name):
             data = BetasDataModule(cohort, [name], batch_size=64)
-            measure.add("one for all", "one network each", 1076, measure.train(MindBridgeTask(cycle=0.0), data))
+            measure.add("one for all", "one network each", 1076, measure.train(MindBridgeTask(IN_DIM, cycle=0.0), data))
 
 
 def little_data(measure: Measurements, cohort: SimulatedFmri, decoder: Path) -> None:
     """Compare reset-tuning, training from scratch and ridge for a new subject at five amounts of data."""
     if not (decoder / "config.json").exists():
         others = [name for name in cohort.subjects if name != HELD_OUT]
-        measure.train(MindBridgeTask(), BetasDataModule(cohort, others), decoder)
+        measure.train(MindBridgeTask(IN_DIM), BetasDataModule(cohort, others), decoder)
     for pictures in AMOUNTS:
         tasks = {
             "ridge": RidgeTask,
-            "from scratch": lambda: MindBridgeTask(cycle=0.0),
+            "from scratch": lambda: MindBridgeTask(IN_DIM, cycle=0.0),
             "reset-tuning": lambda: MindBridgeTask(pretrained=decoder, cycle=0.0),
         }
         for system, make in tasks.items():

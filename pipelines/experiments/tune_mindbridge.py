@@ -45,6 +45,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], dict[str, Any], float | None]] = {
     "learning rate 1e-3, mixup 0.3": ({"lr": 1e-3, "mixup": 0.3}, {}, None),
     "learning rate 2e-3, mixup 0.3": ({"lr": 2e-3, "mixup": 0.3}, {}, None),
     "learning rate 4e-3, mixup 0.3": ({"lr": 4e-3, "mixup": 0.3}, {}, None),
+    "all three": ({"lr": 2e-3, "mixup": 0.3, "in_dim": 2688}, {}, None),
     "hidden 1024": ({"hidden": 1024}, {}, None),
     "batches of 128": ({}, {"batch_size": 128}, None),
 }
