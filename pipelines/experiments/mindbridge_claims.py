@@ -4,10 +4,10 @@
 
 1. One network trained on all subjects, against one network for each, against ridge.
 2. A held-out subject with few training pictures: reset-tuning of a network trained on the others, against training from
-   scratch, against ridge.
+   scratch, against ridge. With few pictures the networks see them more often: as many steps as with all of them.
 
-Every network keeps the weights of its best validation epoch; only those meet the test pictures. Each row is appended to
-the CSV when it is measured, and a run that was cut goes on with the rows that are missing. Writes
+Every network keeps the weights that do best on validation pictures; only those meet the test pictures. Each row is
+appended to the CSV when it is measured, and a run that was cut goes on with the rows that are missing. Writes
 ``mindbridge_claims.csv`` and ``mindbridge_claims.png`` into ``--output``.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ from braindecode_x.datasets import SimulatedFmri
 from braindecode_x.files import atomic_path
 from braindecode_x.tasks import EmbeddingTask, MindBridgeTask, RidgeTask
 
-HELD_OUT, AMOUNTS = "sub-06", (60, 120, 250, 500, 1076)
+HELD_OUT, ALL = "sub-06", 1076
+AMOUNTS = (60, 120, 250, 500, ALL)
 IN_DIM = 2688  # no fewer than any subject has voxels
 COLUMNS = ["claim", "system", "subject", "pictures", "top1"]
 
@@ -63,11 +65,13 @@ class Measurements:
         """Train with the best validation epoch kept; return test top-1 by subject."""
         L.seed_everything(self.seed, verbose=False)
         ridge = isinstance(task, RidgeTask)
+        rounds = math.ceil(ALL / (data.n_training_pictures or ALL))  # few pictures: as many steps as with all of them
         with tempfile.TemporaryDirectory() as folder:
             best = ModelCheckpoint(folder, monitor="val/top1", mode="max")
             callbacks: list[Any] = [best, *([SaveDecoder(decoder)] if decoder else [])]
             trainer = L.Trainer(
-                max_epochs=1 if ridge else self.epochs,
+                max_epochs=1 if ridge else self.epochs * rounds,
+                check_val_every_n_epoch=1 if ridge else rounds,
                 limit_train_batches=1 if ridge else None,
                 callbacks=callbacks,
                 logger=False,
@@ -85,12 +89,12 @@ def one_for_all(measure: Measurements, cohort: SimulatedFmri) -> None:
     """Compare one network for all subjects, one for each, and ridge."""
     everyone = list(cohort.subjects)
     for system, task in (("ridge", RidgeTask()), ("one network for all", MindBridgeTask(IN_DIM))):
-        if not measure.has("one for all", system, 1076, everyone[0]):
-            measure.add("one for all", system, 1076, measure.train(task, BetasDataModule(cohort)))
+        if not measure.has("one for all", system, ALL, everyone[0]):
+            measure.add("one for all", system, ALL, measure.train(task, BetasDataModule(cohort)))
     for name in everyone:
-        if not measure.has("one for all", "one network each", 1076, name):
+        if not measure.has("one for all", "one network each", ALL, name):
             data = BetasDataModule(cohort, [name], batch_size=64)
-            measure.add("one for all", "one network each", 1076, measure.train(MindBridgeTask(IN_DIM, cycle=0.0), data))
+            measure.add("one for all", "one network each", ALL, measure.train(MindBridgeTask(IN_DIM, cycle=0.0), data))
 
 
 def little_data(measure: Measurements, cohort: SimulatedFmri, decoder: Path) -> None:
