@@ -128,7 +128,8 @@ def draw(rows: pd.DataFrame, target: Path) -> None:
     for axes in (left, right):
         axes.axhline(0.5, color="grey", linestyle="--", linewidth=1)
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(title="", fontsize=9)
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.12)  # room for the legend
+        axes.legend(title="", fontsize=9, ncols=3, loc="upper center" if axes is left else "upper left")
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=130)
     plt.close(figure)
