@@ -54,7 +54,7 @@ def test_simulated_subjects_are_decoded_by_the_commands_of_the_package(folder):
     simulated = folder / "simulated"
     for system in ("mindbridge", "ridge"):
         decoded = Embeddings.load(simulated / system / "predictions.safetensors")
-        assert decoded.index.groupby("subject").size().to_dict() == {"sub-01": 200, "sub-02": 200}
+        assert decoded.index.groupby("subject").size().to_dict() == {f"sub-{k:02d}": 200 for k in range(1, 7)}
         assert (simulated / system / "checkpoints" / "best.ckpt").is_file()
     table = pd.read_parquet(folder / "metrics.parquet")
     found = table[(table["part"] == "simulated") & (table["metric"] == "200-way") & (table["system"] == "ridge")]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from rich.console import Console
 
 from braindecode_x.clip import ClipEncoder, image_targets
 from braindecode_x.comparison import PICTURES, SEEN, compare
@@ -22,7 +23,7 @@ from braindecode_x.resources import travelling
 from braindecode_x.run_report import write_report
 from braindecode_x.stimuli import ObjectStimuli, Stimuli
 
-SUBJECTS = ("sub-01", "sub-02")
+RECONSTRUCTED = ("sub-01", "sub-02")
 SYSTEMS = {"MindBridge": "mindbridge_simulated.yaml", "ridge": "ridge_simulated.yaml"}
 SHOWN = 10
 
@@ -73,11 +74,13 @@ def train_and_predict(folder: Path, config: str, epochs: int) -> Embeddings:
     common = [
         *("--config", str(travelling("pipelines", "*.yaml")[config])),
         *("--trainer.default_root_dir", str(folder)),
-        *("--data.init_args.subjects", json.dumps(SUBJECTS)),
+        *("--trainer.enable_model_summary", "false"),
     ]
     if config == SYSTEMS["MindBridge"]:
         common += ["--trainer.max_epochs", str(epochs)]
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it says much that is not of this demonstration
     for command in ("fit", "predict"):
+        Console(stderr=True).print(f"braindecode-x {command} --config {config}", highlight=False)
         run_training_command([command, *common])
     return Embeddings.load(folder / "predictions.safetensors")
 
@@ -99,18 +102,20 @@ def show_cohort(page: Page, result: CohortResult) -> None:
     comparison, retrieval = result.comparison, result.retrieval
     page.heading("Simulated subjects, one model")
     page.text(
-        f"{len(SUBJECTS)} simulated subjects with different numbers of voxels saw 1,076 pictures three times each. One "
+        "Six simulated subjects with different numbers of voxels saw 1,076 pictures three times each. One "
         "MindBridge was trained for all of them, and ridge for each; then both decoded 200 pictures of concepts that "
         "no trained part knows. The systems were stopped and chosen on other, validation pictures."
     )
-    wide = wide_table(retrieval.assign(system=retrieval["system"] + ", " + retrieval["subject"]))
+    wide = wide_table(retrieval.assign(system=retrieval["subject"], metric=retrieval["system"] + ", 200-way"))
     page.table(wide, "Right picture found among all 200 test pictures (chance 0.5%); intervals over pictures")
     pictures = pd.read_csv(result.folder / PICTURES, dtype=str, keep_default_na=False)
-    own = pictures[pictures["subject"] == SUBJECTS[0]].iloc[:SHOWN]
+    own = pictures[pictures["subject"] == RECONSTRUCTED[0]].iloc[:SHOWN]
     systems = [name for name in pictures if name not in ("id", "subject", "stimulus", SEEN)]
     rows = [(name, [read_picture(result.folder / file) for file in own[name]]) for name in (SEEN, *systems)]
-    page.grid(rows, [""] * len(own), f"Subject {SUBJECTS[0]}: what was seen and what was reconstructed, not picked.")
+    page.grid(
+        rows, [""] * len(own), f"Subject {RECONSTRUCTED[0]}: what was seen and what was reconstructed, not picked."
+    )
     page.table(
         comparison_table(comparison),
-        f"All subjects together, {len(pictures)} trials; more, with curves, in simulated/comparison/report.html",
+        f"Both reconstructed subjects, {len(pictures)} trials; more, with curves, in simulated/comparison/report.html",
     )

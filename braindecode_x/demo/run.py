@@ -24,7 +24,7 @@ def run_demo(
     seed: int = 0,
     permutations: int = 2000,
     test_pictures: int = 40,
-    epochs: int = 20,
+    epochs: int = 15,
     training: Stimuli | None = None,
 ) -> Path:
     """Run all parts and write the page.
