@@ -22,6 +22,10 @@ from braindecode_x.tasks.base import EmbeddingTask
 BEST, LAST, CONFIG = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml"
 
 
+class OtherSettingsError(ValueError):
+    """The folder of a run holds a training of another configuration."""
+
+
 class RunConfig(SaveConfigCallback):
     """Keep the configuration of a training in its folder, and refuse a folder that holds another training."""
 
@@ -31,10 +35,10 @@ class RunConfig(SaveConfigCallback):
         return str(self.parser.dump(self.config, skip_unset=False))
 
     def refuse_other(self, folder: Path) -> None:
-        """Raise a ValueError when the folder holds a training of another configuration."""
+        """Raise an `OtherSettingsError` when the folder holds a training of another configuration."""
         target = folder / CONFIG
         if target.is_file() and target.read_text(encoding="utf-8") != self.text:
-            raise ValueError(
+            raise OtherSettingsError(
                 f"{target.parent}: holds a run of other settings (see {target.name}); choose another folder with "
                 "--trainer.default_root_dir, or remove this one"
             )

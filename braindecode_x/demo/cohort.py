@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from braindecode_x.clip import ClipEncoder, image_targets
 from braindecode_x.comparison import PICTURES, SEEN, compare
 from braindecode_x.demo.stages import stage
 from braindecode_x.embeddings import Embeddings
+from braindecode_x.lightning_cli import OtherSettingsError
 from braindecode_x.lightning_cli import main as run_training_command
 from braindecode_x.metrics.retrieval import k_way_accuracy, ranks, similarity
 from braindecode_x.metrics.significance import bootstrap_interval
@@ -81,7 +83,11 @@ def train_and_predict(folder: Path, config: str, epochs: int) -> Embeddings:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it says much that is not of this demonstration
     for command in ("fit", "predict"):
         Console(stderr=True).print(f"braindecode-x {command} --config {config}", highlight=False)
-        run_training_command([command, *common])
+        try:
+            run_training_command([command, *common])
+        except OtherSettingsError:  # an earlier version's demonstration: begun anew, as its pictures are
+            shutil.rmtree(folder)
+            run_training_command([command, *common])
     return Embeddings.load(folder / "predictions.safetensors")
 
 
