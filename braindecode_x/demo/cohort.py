@@ -18,7 +18,7 @@ from braindecode_x.demo.stages import stage
 from braindecode_x.embeddings import Embeddings
 from braindecode_x.lightning_cli import OtherSettingsError
 from braindecode_x.lightning_cli import main as run_training_command
-from braindecode_x.metrics.retrieval import k_way_accuracy, ranks, similarity
+from braindecode_x.metrics.comparison import retrieval_by_name
 from braindecode_x.metrics.significance import bootstrap_interval
 from braindecode_x.report import Page, comparison_table, read_picture, wide_table
 from braindecode_x.resources import travelling
@@ -95,11 +95,12 @@ def found_pictures(system: str, decoded: Embeddings, truth: dict, seed: int) -> 
     """Score finding what was seen among all test pictures, subject by subject."""
     rows = []
     for subject, own in decoded.index.groupby("subject", sort=False):
-        pairs = similarity(decoded.image[own.index.tolist()], torch.stack([truth[name] for name in own["stimulus"]]))
-        hits = k_way_accuracy(ranks(pairs), len(own), len(own)).numpy()
+        seen = torch.stack([truth[name] for name in own["stimulus"]])
+        scores = retrieval_by_name(decoded.image[own.index.tolist()], seen)
+        hits = scores[f"image from brain, {len(own)}-way"].numpy()
         low, high = bootstrap_interval(hits, seed)
-        scores = {"value": hits.mean(), "low": low, "high": high, "n": len(hits)}
-        rows.append({"system": system, "subject": subject, "metric": f"{len(own)}-way", **scores})
+        row = {"system": system, "subject": subject, "metric": f"{len(own)}-way", "value": hits.mean()}
+        rows.append(row | {"low": low, "high": high, "n": len(hits)})
     return pd.DataFrame(rows)
 
 

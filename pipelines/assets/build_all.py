@@ -17,18 +17,18 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ASSETS, BUILD = Path("braindecode_x/assets"), Path("build/assets")
-FIRST, SECOND, THIRD = (BUILD / f"decoder_{number}" for number in (1, 2, 3))
-EXPORT = BUILD / "decoder" / "export"
+FIRST, SECOND, THIRD, DECODER = (BUILD / name / "export" for name in ("decoder_1", "decoder_2", "decoder_3", "decoder"))
+# script and its options, and what is copied where when it has run
 STAGES: list[tuple[list[str | Path], tuple[Path, Path] | None]] = [
     (["build_objects.py"], None),
     (["build_judge.py"], None),
     (["train_clip.py"], (BUILD / "clip" / "export", ASSETS / "clip")),
     (["train_autoencoder.py"], None),
-    (["train_decoder.py"], (EXPORT, FIRST)),
-    (["train_decoder.py", "--start", FIRST, "--steps", "5000"], (EXPORT, SECOND)),
-    (["train_decoder.py", "--start", SECOND, "--steps", "5000", "--dropout", "0.1"], (EXPORT, THIRD)),
-    (["average_decoders.py", SECOND, THIRD, EXPORT], None),
-    (["choose_sampling.py"], (EXPORT, ASSETS / "decoder")),
+    (["train_decoder.py", "--name", "decoder_1"], None),
+    (["train_decoder.py", "--name", "decoder_2", "--start", FIRST, "--steps", "5000"], None),
+    (["train_decoder.py", "--name", "decoder_3", "--start", SECOND, "--steps", "5000", "--dropout", "0.1"], None),
+    (["average_decoders.py", SECOND, THIRD, DECODER], None),
+    (["choose_sampling.py"], (DECODER, ASSETS / "decoder")),
     (["measure.py"], None),
 ]
 
@@ -38,13 +38,9 @@ def main() -> None:
     parser.parse_args()
     for (script, *options), copied in STAGES:
         print(f"== {script} {' '.join(map(str, options))}", flush=True)
-        if copied and copied[1].parent == BUILD and copied[1].exists():
-            continue  # this training is done
         subprocess.run([sys.executable, str(HERE / str(script)), *map(str, options)], check=True)
         if copied:
             shutil.copytree(*copied, dirs_exist_ok=True)
-        if copied and copied[1].parent == BUILD:
-            (BUILD / "decoder" / "checkpoint.pt").unlink()  # the next training is another one
 
 
 if __name__ == "__main__":

@@ -115,7 +115,10 @@ def draw(table: pd.DataFrame, chosen: pd.Series, mean_pixcorr: float, target: Pa
         lines["best of several candidates"] = table[ranked]
         for label, line in lines.items():
             axes.plot(line["seconds"], line[metric], "o-", label=label, markersize=4)
-        numbered = [(lines[SCHEDULERS[0].removesuffix("Scheduler")], "steps"), (line, "candidates")]
+        numbered = [
+            (lines[SCHEDULERS[0].removesuffix("Scheduler")], "steps"),
+            (lines["best of several candidates"], "candidates"),
+        ]
         for points, what in numbered:
             for _, row in points.iterrows():
                 place = (row["seconds"], row[metric])

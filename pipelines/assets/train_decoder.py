@@ -5,7 +5,7 @@
 1. Latents and embeddings of 9 views of every trainable picture, cached in ``build/assets/decoder``.
 2. A ``diffusers.UNet2DConditionModel`` on the 8 x 8 grid: v-prediction, cosine schedule, condition dropout, a little
    noise on the embeddings (decoded ones are noisy), exponential moving average, bfloat16.
-3. ``build/assets/decoder/export``: the folder that ``Reconstructor.from_pretrained`` loads.
+3. ``build/assets/<name>/export``: the folder that ``Reconstructor.from_pretrained`` loads.
 """
 
 from __future__ import annotations
@@ -120,12 +120,12 @@ def loss_of(model: Denoiser, scheduler: DDIMScheduler, batch: dict, generator: t
     return F.mse_loss(output.float(), scheduler.get_velocity(batch["latents"], noise, times))
 
 
-def train(model: Denoiser, pairs: list[dict], held_out: dict, texts: dict, steps: int, key: str) -> Denoiser:
+def train(model: Denoiser, pairs: list[dict], held_out: dict, texts: dict, steps: int, name: str, key: str) -> Denoiser:
     """Train and return the moving average."""
     scheduler = DDIMScheduler(**SCHEDULE)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.01, betas=(0.9, 0.99), fused=True)
-    sitting = Sitting("decoder", {"model": model, "average": average, "optimiser": optimiser}, key)
+    sitting = Sitting(name, {"model": model, "average": average, "optimiser": optimiser}, key)
     n = len(pairs[0]["latents"])
     order = batches(n, BATCH, SEED, sitting.step)
     running = 0.0
@@ -168,9 +168,8 @@ def normalised_latents(vae: AutoencoderKL, pairs: list[dict], held_out: dict) ->
         part["latents"] = (part["latents"].float() - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
 
 
-def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder, ids: list[str]) -> None:
+def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder, ids: list[str], target: Path) -> None:
     """Write the decoder's folder, weights in fp16, with the ids of the pictures that it was trained on."""
-    target = FOLDER / "export"
     write_text(target / "training_index.txt", "\n".join(ids) + "\n")
     average.unet.half().save_pretrained(target / "unet")
     average.projector.half().save_pretrained(target / "projector")
@@ -184,6 +183,7 @@ def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder, ids: lis
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--name", default="decoder", help="folder in build/assets of checkpoint, log and export")
     parser.add_argument("--steps", type=int, default=4200)
     parser.add_argument("--dropout", type=float, default=0.0, help="in the U-Net's residual blocks")
     parser.add_argument("--start", type=Path, help="decoder folder whose weights to begin with, to train on from it")
@@ -209,7 +209,8 @@ def main() -> None:
     key = key_of(
         seen, encoder.space, SEED, BATCH, PEAK, EMA, arguments.steps, arguments.start, arguments.dropout, UNET, SCHEDULE
     )
-    export(train(model, pairs, held_out, texts, arguments.steps, key), vae, encoder, seen.ids)
+    average = train(model, pairs, held_out, texts, arguments.steps, arguments.name, key)
+    export(average, vae, encoder, seen.ids, BUILD / arguments.name / "export")
 
 
 if __name__ == "__main__":

@@ -18,12 +18,10 @@ import logging
 import math
 import tempfile
 from pathlib import Path
-from typing import Any
 
-import lightning as L
 import matplotlib.pyplot as plt
 import pandas as pd
-from lightning.pytorch.callbacks import ModelCheckpoint
+from fitting import fit_best
 
 from braindecode_x.callbacks import SaveDecoder
 from braindecode_x.datamodules import BetasDataModule
@@ -63,25 +61,12 @@ class Measurements:
 
     def train(self, task: EmbeddingTask, data: BetasDataModule, decoder: Path | None = None) -> dict[str, float]:
         """Train with the best validation epoch kept; return test top-1 by subject."""
-        L.seed_everything(self.seed, verbose=False)
-        ridge = isinstance(task, RidgeTask)
         rounds = math.ceil(ALL / (data.n_training_pictures or ALL))  # few pictures: as many steps as with all of them
+        callbacks = (SaveDecoder(decoder),) if decoder else ()
         with tempfile.TemporaryDirectory() as folder:
-            best = ModelCheckpoint(folder, monitor="val/top1", mode="max")
-            callbacks: list[Any] = [best, *([SaveDecoder(decoder)] if decoder else [])]
-            trainer = L.Trainer(
-                max_epochs=1 if ridge else self.epochs * rounds,
-                check_val_every_n_epoch=1 if ridge else rounds,
-                limit_train_batches=1 if ridge else None,
-                callbacks=callbacks,
-                logger=False,
-                gradient_clip_val=1.0,
-                num_sanity_val_steps=0,
-                enable_model_summary=False,
-                enable_progress_bar=False,
-            )
-            trainer.fit(task, datamodule=data)
-            trainer.test(task, datamodule=data, ckpt_path=best.best_model_path, weights_only=True, verbose=False)
+            options = {"epochs": self.epochs * rounds, "validate_every": rounds, "seed": self.seed}
+            trainer, best = fit_best(task, data, folder, callbacks=callbacks, **options)
+            trainer.test(task, datamodule=data, ckpt_path=best, weights_only=True, verbose=False)
         return {name: float(trainer.callback_metrics[f"test/top1_{name}"]) for name in data.subjects}
 
 

@@ -16,10 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import lightning as L
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from fitting import fit_best
+from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from braindecode_x.datamodules import BetasDataModule
 from braindecode_x.datasets import SimulatedFmri
@@ -71,24 +71,11 @@ def validation_scores(task: EmbeddingTask, data: BetasDataModule) -> dict[str, f
 
 def train(task: EmbeddingTask, data: BetasDataModule, epochs: int, decay: float | None, seed: int) -> dict[str, float]:
     """Train; return validation scores of the best epoch, and seconds."""
-    L.seed_everything(seed, verbose=False)
-    ridge, started = isinstance(task, RidgeTask), time.time()
+    started = time.time()
+    callbacks = (EMAWeightAveraging(decay=decay),) if decay else ()
     with tempfile.TemporaryDirectory() as folder:
-        best = ModelCheckpoint(folder, monitor="val/top1", mode="max")
-        callbacks: list[Any] = [best, *([EMAWeightAveraging(decay=decay)] if decay else [])]
-        trainer = L.Trainer(
-            max_epochs=1 if ridge else epochs,
-            limit_train_batches=1 if ridge else None,
-            callbacks=callbacks,
-            logger=False,
-            gradient_clip_val=1.0,
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-        )
-        trainer.fit(task, datamodule=data)
-        state = torch.load(best.best_model_path, weights_only=True)["state_dict"]
-        task.load_state_dict(state)
+        _, best = fit_best(task, data, folder, epochs=epochs, seed=seed, callbacks=callbacks)
+        task.load_state_dict(torch.load(best, weights_only=True)["state_dict"])
     return {**validation_scores(task, data), "seconds": time.time() - started}
 
 
