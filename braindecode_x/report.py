@@ -65,6 +65,11 @@ def comparison_table(table: pd.DataFrame, subject: str = "all") -> pd.DataFrame:
     return wide
 
 
+def breakable(table: pd.DataFrame) -> pd.DataFrame:
+    """Let lines of a page's table break before an interval, not within."""
+    return table.apply(lambda column: column.str.replace(", ", ",\u00a0"))
+
+
 def print_table(table: pd.DataFrame) -> None:
     """Print a tidy table of scores to the terminal."""
     wide = wide_table(table)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.comparison import ABOUT, CEILING, CHANCE, NEAREST, PICTURES, RETRIEVED, SEEN, TABLE
 from braindecode_x.metrics.comparison import EVERYONE
-from braindecode_x.report import Page, comparison_table, read_picture
+from braindecode_x.report import Page, breakable, comparison_table, read_picture
 
 SHOWN, EXAMPLES = 12, 4  # pictures of every subject, examples of retrieval of every subject
 NOISE_CEILINGS = "noise_ceilings.csv"
@@ -159,19 +159,14 @@ def _tables(page: Page, table: pd.DataFrame, about: dict[str, Any]) -> None:
     )
     page.facts({name: what for name, what in EXPLAINED.items() if name in about["rows"]})
     subjects, together = list(about["subjects"]), comparison_table(table, EVERYONE)
-    page.table(_breakable(together), f"All subjects together ({', '.join(subjects)})")
+    page.table(breakable(together), f"All subjects together ({', '.join(subjects)})")
     if len(subjects) > 1:
         each = {subject: comparison_table(table, subject) for subject in subjects}
         first = together.index[0]
         lines = pd.DataFrame({subject: own.loc[first] for subject, own in each.items()}).T
-        page.table(_breakable(lines), f"Subject by subject: {first}")
+        page.table(breakable(lines), f"Subject by subject: {first}")
         for subject, own in each.items():
-            page.table(_breakable(own), f"All scores of {subject}", folded=True)
-
-
-def _breakable(table: pd.DataFrame) -> pd.DataFrame:
-    """Let lines break before an interval, not within."""
-    return table.apply(lambda column: column.str.replace(", ", ",\u00a0"))
+            page.table(breakable(own), f"All scores of {subject}", folded=True)
 
 
 def _pictures(page: Page, output: Path) -> None:

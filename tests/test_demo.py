@@ -60,6 +60,8 @@ def test_simulated_subjects_are_decoded_by_the_commands_of_the_package(folder):
     found = table[(table["part"] == "simulated") & (table["metric"] == "200-way") & (table["system"] == "ridge")]
     assert (found["value"] > 0.2).all()  # 30 to 35% when measured; chance is 0.5%
     assert {"MindBridge", "ridge", "chance", "ceiling"} <= set(table.loc[table["part"] == "simulated", "system"])
+    trials = pd.read_csv(simulated / "comparison" / "pictures.csv")
+    assert trials.groupby("subject").size().to_dict() == {"sub-01": 6, "sub-02": 6}
     assert (simulated / "comparison" / "report.html").is_file()
 
 

@@ -20,7 +20,7 @@ from braindecode_x.lightning_cli import OtherSettingsError
 from braindecode_x.lightning_cli import main as run_training_command
 from braindecode_x.metrics.comparison import retrieval_by_name
 from braindecode_x.metrics.significance import bootstrap_interval
-from braindecode_x.report import Page, comparison_table, read_picture, wide_table
+from braindecode_x.report import Page, breakable, comparison_table, read_picture, wide_table
 from braindecode_x.resources import travelling
 from braindecode_x.run_report import write_report
 from braindecode_x.stimuli import ObjectStimuli, Stimuli
@@ -63,7 +63,10 @@ def decode_cohort(
     truth = dict(zip(test.ids, image_targets(test, encoder, progress=False).tensor(), strict=True))
     retrieval = pd.concat([found_pictures(name, each, truth, seed) for name, each in decoded.items()])
     chosen = sorted(np.random.default_rng(seed).choice(test.ids, n_pictures, replace=False))
-    some = {name: each[np.flatnonzero(each.index["stimulus"].isin(chosen)).tolist()] for name, each in decoded.items()}
+    some = {}
+    for name, each in decoded.items():
+        rows = each.index["stimulus"].isin(chosen) & each.index["subject"].isin(RECONSTRUCTED)
+        some[name] = each[np.flatnonzero(rows).tolist()]
     comparison = compare(
         some, test.subset(ids=chosen), output / "comparison", encoder=encoder, training=training, seed=seed
     )
@@ -123,6 +126,6 @@ def show_cohort(page: Page, result: CohortResult) -> None:
         rows, [""] * len(own), f"Subject {RECONSTRUCTED[0]}: what was seen and what was reconstructed, not picked."
     )
     page.table(
-        comparison_table(comparison),
+        breakable(comparison_table(comparison)),
         f"Both reconstructed subjects, {len(pictures)} trials; more, with curves, in simulated/comparison/report.html",
     )
