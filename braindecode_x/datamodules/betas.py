@@ -14,7 +14,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from braindecode_x.clip import ClipEncoder, EmbeddingSpace, TokenEncoder, image_targets, text_targets
 from braindecode_x.datamodules.batch import Trial, collate
-from braindecode_x.datasets.betas import Cohort, SubjectBetas
+from braindecode_x.datasets.betas import BetasCohort, SubjectBetas
 from braindecode_x.files import unknown_name
 
 
@@ -95,7 +95,7 @@ class BetasDataModule(L.LightningDataModule):
 
     Parameters
     ----------
-    cohort : Cohort
+    cohort : BetasCohort
         For example `SimulatedFmri` or `TableBetas`.
     subjects : sequence of str, optional
         Default: all of the cohort.
@@ -124,7 +124,7 @@ class BetasDataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        cohort: Cohort,
+        cohort: BetasCohort,
         subjects: Sequence[str] | None = None,
         clip: str = "embedded",
         clip_pretrained: str | None = None,

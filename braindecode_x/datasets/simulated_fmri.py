@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from braindecode_x.datasets.betas import Cohort, SubjectBetas
+from braindecode_x.datasets.betas import BetasCohort, SubjectBetas
 from braindecode_x.datasets.concept_features import COLUMNS, concept_features
 from braindecode_x.datasets.picture_features import picture_features
 from braindecode_x.datasets.simulated_regions import Region, answers, draw_voxels, draw_weights, standardised
@@ -123,7 +123,7 @@ class SimulatedSubject(SubjectBetas):
         return betas.reshape(-1, REPEATS[split], betas.shape[1])
 
 
-class SimulatedFmri(Cohort):
+class SimulatedFmri(BetasCohort):
     """A cohort of simulated subjects.
 
     Parameters

@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from braindecode_x.datasets.beta_files import n_trials, read_betas
-from braindecode_x.datasets.betas import SPLITS, Cohort, SubjectBetas
+from braindecode_x.datasets.betas import BetasCohort, SubjectBetas
+from braindecode_x.datasets.cohort import SPLITS
 from braindecode_x.files import unknown_name
 from braindecode_x.stimuli import FolderStimuli, Stimuli
 
@@ -32,7 +33,7 @@ ONLY_SUBJECT = "sub-01"
 UNLABELLED = "predict"
 
 
-class TableBetas(Cohort):
+class TableBetas(BetasCohort):
     """Betas of one or more subjects, joined to pictures by a table.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from braindecode_x.datasets.betas import Cohort, SubjectBetas
+from braindecode_x.datasets.betas import BetasCohort, SubjectBetas
 from braindecode_x.files import unknown_name
 from braindecode_x.stimuli import ObjectStimuli
 
@@ -14,7 +14,7 @@ PICTURES = {"train": 120, "validation": 12, "test": 12}
 REPEATS = {"train": 2, "validation": 2, "test": 3}
 
 
-class SmallCohort(Cohort):
+class SmallCohort(BetasCohort):
     """120 training pictures, twelve validation and test pictures, two or three repeats of each."""
 
     subjects = tuple(VOXELS)
