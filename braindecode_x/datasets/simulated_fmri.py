@@ -18,19 +18,17 @@ Licence
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from braindecode_x.datasets.betas import BetasCohort, SubjectBetas
-from braindecode_x.datasets.concept_features import COLUMNS, concept_features
-from braindecode_x.datasets.picture_features import picture_features
+from braindecode_x.datasets.simulated_cohort import SimulatedCohort
 from braindecode_x.datasets.simulated_regions import Region, answers, draw_voxels, draw_weights, standardised
 from braindecode_x.files import unknown_name
 from braindecode_x.metrics.noise_ceiling import noise_ceiling
-from braindecode_x.stimuli import ObjectStimuli, Stimuli
+from braindecode_x.stimuli import Stimuli
 
 REPEATS = {"train": 3, "validation": 6, "test": 6}
 GAIN_SPREAD = 0.35  # of voxels' gains, in natural logarithms; their median is 1 percent signal change
@@ -123,7 +121,7 @@ class SimulatedSubject(SubjectBetas):
         return betas.reshape(-1, REPEATS[split], betas.shape[1])
 
 
-class SimulatedFmri(BetasCohort):
+class SimulatedFmri(SimulatedCohort, BetasCohort):
     """A cohort of simulated subjects.
 
     Parameters
@@ -158,26 +156,8 @@ class SimulatedFmri(BetasCohort):
     subjects = tuple(PEOPLE)
 
     def __init__(self, seed: int = 0, stimuli: Stimuli | None = None, folder: str | Path | None = None):
-        if seed < 0:
-            raise ValueError(f"seed: expected 0 or more, found {seed}")
-        self.seed, self.folder = seed, folder
-        self.stimuli = ObjectStimuli().subset(rendering="fluent3d") if stimuli is None else stimuli
-        table = self.stimuli.table
-        missing = {"split", *COLUMNS} - set(table)
-        if missing:
-            raise ValueError(f"stimulus set {self.stimuli.name!r}: needs the columns {sorted(missing)}")
-        unknown = set(table["split"]) - set(REPEATS)
-        if unknown or (table["split"] == "train").sum() < 2:
-            raise ValueError(
-                f"stimulus set {self.stimuli.name!r}: expected the splits {list(REPEATS)} and two or more pictures for "
-                f"training, found {table['split'].value_counts().to_dict()}"
-            )
+        super().__init__(seed, stimuli, folder)
         self.truth = pd.DataFrame({name: region.features for name, region in REGIONS.items()}).T.fillna(0.0)
-
-    @cached_property
-    def features(self) -> dict[str, np.ndarray]:
-        """What the subjects' voxels answer to: maps and vectors, one row a picture."""
-        return picture_features(self.stimuli, self.folder) | concept_features(self.stimuli.table)
 
     def subject(self, name: str) -> SimulatedSubject:
         """Let one subject see the pictures.
@@ -201,7 +181,7 @@ class SimulatedFmri(BetasCohort):
         ceiling = voxels["region"].map({name: region.noise_ceiling for name, region in REGIONS.items()})
         voxels["noise"] = person.noise * np.sqrt(1 / ceiling - 1)
         signal, weights = self._signal(voxels, rng)
-        trials = self._trials()
+        trials = self.trials(REPEATS)
         noise = np.random.default_rng([self.seed, number, 1])
         betas = noise.standard_normal((len(trials), person.voxels), dtype=np.float32)
         betas *= voxels["noise"].to_numpy(np.float32)
@@ -213,7 +193,7 @@ class SimulatedFmri(BetasCohort):
     def _signal(
         self, voxels: pd.DataFrame, rng: np.random.Generator
     ) -> tuple[np.ndarray, dict[tuple[str, str], np.ndarray]]:
-        training = (self.stimuli.table["split"] == "train").to_numpy()
+        training = self.training
         signal = np.zeros((len(training), len(voxels)), dtype=np.float32)
         weights = {}
         for region, members in voxels.groupby("region", sort=False):
@@ -225,13 +205,3 @@ class SimulatedFmri(BetasCohort):
                 weights[str(region), kind] = drawn
             signal[:, members.index] = standardised(part, training)
         return (1 + signal) * voxels["gain"].to_numpy(np.float32), weights
-
-    def _trials(self) -> pd.DataFrame:
-        """List the trials, split by split, a picture's repeats one after the other."""
-        split = self.stimuli.table["split"]
-        parts = []
-        for name, repeats in REPEATS.items():
-            shown = split.index[split == name]
-            repeat = np.tile(np.arange(repeats), len(shown))
-            parts.append(pd.DataFrame({"stimulus": shown.repeat(repeats), "repeat": repeat, "split": name}))
-        return pd.concat(parts, ignore_index=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,20 +58,26 @@ def draw_voxels(regions: dict[str, Region], n_voxels: int, rng: np.random.Genera
     shares = shares * rng.uniform(0.8, 1.25, len(shares))  # people's regions differ in size
     edges = np.round(np.cumsum(shares) / shares.sum() * n_voxels).astype(int)
     counts = np.diff(edges, prepend=0)
-    drawn = [_draw_region(region, count, rng) for region, count in zip(regions.values(), counts, strict=True)]
+    drawn = [
+        draw_preferences(region.features, region.receptive_field, count, rng)
+        for region, count in zip(regions.values(), counts, strict=True)
+    ]
     return pd.concat(drawn, keys=regions, names=["region", None]).reset_index(level=0).reset_index(drop=True)
 
 
-def _draw_region(region: Region, n: int, rng: np.random.Generator) -> pd.DataFrame:
+def draw_preferences(
+    features: Iterable[str], receptive_field: tuple[float, float] | None, n: int, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Draw where n voxels look and what they prefer; arguments as of `Region`, columns as of `draw_voxels`."""
     voxels = pd.DataFrame(np.nan, index=range(n), columns=["x", "y", "size", "frequency", "angle"])
-    if region.receptive_field is not None:
+    if receptive_field is not None:
         # The cortex magnifies the centre of gaze: its surface is even in log(eccentricity + 0.75 degrees), as in V1.
         eccentricity = 0.75 * (1 + FIELD / 2 / 0.75) ** rng.uniform(0, 1, n) - 0.75
         direction = rng.uniform(0, 2 * np.pi, n)
-        centre, slope = region.receptive_field
+        centre, slope = receptive_field
         voxels["x"], voxels["y"] = eccentricity * np.cos(direction), eccentricity * np.sin(direction)
         voxels["size"] = (centre + slope * eccentricity) * rng.uniform(0.8, 1.25, n)
-    if "orientation" in region.features:
+    if "orientation" in features:
         low, high = np.log(orientation_channels()[[-1, 0], 0])
         voxels["frequency"] = np.exp(rng.uniform(low, high, n))
         voxels["angle"] = rng.uniform(0, np.pi, n)
