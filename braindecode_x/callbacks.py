@@ -140,7 +140,7 @@ def _training_repeats(recording: SubjectBetas) -> np.ndarray:
 
 def joined(predictions: Sequence[dict[str, Any]], task: EmbeddingTask, split: str, checkpoint: str) -> Embeddings:
     """Put predicted batches together with an index; the same trial from two processes is kept once."""
-    names = list(task.subjects)
+    names = task.names
     index = pd.DataFrame(
         {
             "subject": [names[i] for batch in predictions for i in batch["subject"].tolist()],

@@ -19,8 +19,8 @@ from braindecode_x.analysis.category_scores import (
     prototype_matrix,
     score_decoding,
 )
+from braindecode_x.datamodules.base import PictureTrials, Standardisation
 from braindecode_x.datamodules.batch import collate
-from braindecode_x.datamodules.betas import PictureTrials, Standardisation
 from braindecode_x.losses import MindBridgeLoss
 from braindecode_x.models.mindbridge import MindBridge
 

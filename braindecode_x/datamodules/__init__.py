@@ -2,5 +2,6 @@
 
 from braindecode_x.datamodules.batch import Batch, collate
 from braindecode_x.datamodules.betas import BetasDataModule
+from braindecode_x.datamodules.epochs import EpochsDataModule
 
-__all__ = ["Batch", "BetasDataModule", "collate"]
+__all__ = ["Batch", "BetasDataModule", "EpochsDataModule", "collate"]

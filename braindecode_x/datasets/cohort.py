@@ -31,6 +31,10 @@ class SubjectTrials(ABC):
     def responses(self) -> np.ndarray:
         """What was measured, (trials, ...) of float32."""
 
+    def stimuli(self, rows: np.ndarray) -> np.ndarray:
+        """Return the ids of the pictures of some trials, (n,) of str."""
+        return self.trials["stimulus"].to_numpy(dtype=str)[rows]
+
     def average(self, split: str) -> tuple[list[str], np.ndarray]:
         """Average the repeats of each picture; unlabelled trials are left out.
 

@@ -3,13 +3,161 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
 
 import mne
 import numpy as np
 import pandas as pd
 
 from braindecode_x.datasets.cohort import Cohort, SubjectTrials
+from braindecode_x.files import unknown_name
+
+BLOCK = 256  # trials that are looked at together: those of a whole recording may take gigabytes
+FLAT = 1e-9  # of the channels' median range; magnetometers beside electrodes have 1e-8
+
+
+@dataclass(frozen=True)
+class EpochsLayout:
+    """Channels and times of epochs: what a decoder that was trained on some expects of others.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        Names, in order.
+    sfreq : float
+        Hertz.
+    tmin : float
+        Seconds from the onset of the picture to the first sample.
+    n_times : int
+        Samples.
+    """
+
+    channels: tuple[str, ...]
+    sfreq: float
+    tmin: float
+    n_times: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(channels, times)."""
+        return len(self.channels), self.n_times
+
+    @property
+    def times(self) -> np.ndarray:
+        """(times,) of float64, seconds from the onset of the picture."""
+        return self.tmin + np.arange(self.n_times) / self.sfreq
+
+    @property
+    def tmax(self) -> float:
+        """Seconds from the onset of the picture to the end of the last sample."""
+        return self.tmin + self.n_times / self.sfreq
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, for JSON."""
+        return {**asdict(self), "channels": list(self.channels)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Take what `to_dict` gave."""
+        return cls(**{**values, "channels": tuple(values["channels"])})
+
+    def cut(
+        self, channels: Sequence[str] | None, tmin: float | None, tmax: float | None, what: str
+    ) -> tuple[EpochsLayout, list[int], slice]:
+        """Choose channels and a window of time.
+
+        Parameters
+        ----------
+        channels : sequence of str or None
+            Names; None: all.
+        tmin, tmax : float or None
+            Seconds from the onset of the picture; the sample at ``tmax`` is not in the window, so that windows that
+            follow each other share none. None: from the first, to the last sample.
+        what : str
+            What this layout is of, for errors.
+
+        Returns
+        -------
+        layout : EpochsLayout
+            Of what is left.
+        picks : list of int
+            Places of the channels.
+        window : slice
+            Of the samples.
+
+        Raises
+        ------
+        ValueError
+            A channel or a time that is not there, or an empty window.
+        """
+        channels = self.channels if channels is None else tuple(channels)
+        refuse_missing_channels(channels, self.channels, what)
+        start = 0 if tmin is None else round((tmin - self.tmin) * self.sfreq)
+        stop = self.n_times if tmax is None else round((tmax - self.tmin) * self.sfreq)
+        if not 0 <= start < stop <= self.n_times:
+            asked = " to ".join("the end" if edge is None else f"{edge:g} s" for edge in (tmin or self.tmin, tmax))
+            raise ValueError(f"{what}: no window from {asked}; there are samples from {self.tmin:g} to {self.tmax:g} s")
+        chosen = replace(self, channels=channels, tmin=self.tmin + start / self.sfreq, n_times=stop - start)
+        return chosen, [self.channels.index(name) for name in channels], slice(start, stop)
+
+    def take(self, epochs: mne.BaseEpochs) -> np.ndarray:
+        """Cut epochs of anybody's to these channels and times.
+
+        Parameters
+        ----------
+        epochs : mne.BaseEpochs
+            May have more channels, in any order, and more time on either side.
+
+        Returns
+        -------
+        numpy.ndarray
+            (trials, channels, times) of float32.
+
+        Raises
+        ------
+        ValueError
+            Channels or times are missing, or the sampling rate differs.
+        """
+        found = EpochsLayout(tuple(epochs.ch_names), epochs.info["sfreq"], epochs.tmin, len(epochs.times))
+        left, picks, window = found.cut(self.channels, self.tmin, self.tmax, "epochs")
+        self.require(left, "epochs", "the decoder")
+        return epochs.get_data(picks=picks, copy=False)[:, :, window].astype(np.float32)
+
+    def require(self, found: EpochsLayout, what: str, whose: str) -> None:
+        """Refuse epochs of other channels or times.
+
+        Parameters
+        ----------
+        found : EpochsLayout
+        what : str
+            Where it was found, for example ``"epochs of sub-02"``.
+        whose : str
+            Where this one is from, for example ``"the checkpoint"``.
+
+        Raises
+        ------
+        ValueError
+            Says what was found and what is expected.
+        """
+        refuse_missing_channels(self.channels, found.channels, what)
+        for number, (ours, theirs) in enumerate(zip(self.channels, found.channels, strict=False)):
+            if ours != theirs:
+                raise ValueError(
+                    f"{what}: channel {number} is {theirs!r}; expected {ours!r}, as {whose}; name the channels to "
+                    "take, in one order, with data.init_args.channels"
+                )
+        if more := found.channels[len(self.channels) :]:
+            raise ValueError(
+                f"{what}: {len(found.channels)} channels; expected {len(self.channels)}, as {whose}, without "
+                f"{', '.join(more[:5])}; name the channels to take with data.init_args.channels"
+            )
+        if not np.isclose(found.sfreq, self.sfreq, rtol=1e-4):
+            raise ValueError(f"{what}: sampled at {found.sfreq:g} Hz; expected {self.sfreq:g} Hz, as {whose}; resample")
+        if found.n_times != self.n_times or abs(found.tmin - self.tmin) > 0.5 / self.sfreq:
+            theirs, ours = (f"{each.n_times} samples from {each.tmin:g} s" for each in (found, self))
+            raise ValueError(f"{what}: {theirs}; expected {ours}, as {whose}; cut all epochs alike")
 
 
 @dataclass(frozen=True)
@@ -54,6 +202,11 @@ class SubjectEpochs(SubjectTrials):
         return self.epochs
 
     @property
+    def layout(self) -> EpochsLayout:
+        """Channels and times."""
+        return EpochsLayout(tuple(self.info["ch_names"]), self.info["sfreq"], self.tmin, self.epochs.shape[2])
+
+    @property
     def channels(self) -> list[str]:
         """Names, in the order of the epochs."""
         return list(self.info["ch_names"])
@@ -61,7 +214,39 @@ class SubjectEpochs(SubjectTrials):
     @property
     def times(self) -> np.ndarray:
         """(times,) of float64, seconds from the onset of the picture."""
-        return self.tmin + np.arange(self.epochs.shape[2]) / self.info["sfreq"]
+        return self.layout.times
+
+    def refuse_bad_values(self, picks: Sequence[int]) -> None:
+        """Refuse values that are not finite and flat channels among some of the channels.
+
+        Parameters
+        ----------
+        picks : sequence of int
+            Places of channels.
+
+        Raises
+        ------
+        ValueError
+            Names the channels.
+        """
+        names = [self.channels[place] for place in picks]
+        spread, bad = np.zeros(len(picks)), np.zeros((len(self.epochs), len(picks)), bool)
+        for start in range(0, len(self.epochs), BLOCK):
+            block = self.epochs[start : start + BLOCK][:, picks]
+            bad[start : start + BLOCK] = ~np.isfinite(block).all(axis=2)
+            spread = np.maximum(spread, np.ptp(block, axis=2).max(axis=0))
+        if bad.any():
+            raise ValueError(
+                f"epochs of {self.name}: values that are not finite in {bad.any(axis=1).sum()} trials, the first is "
+                f"trial {bad.any(axis=1).argmax()}, of the channels {_listed(names, bad.any(axis=0))}; drop these "
+                "trials, or interpolate the channels"
+            )
+        flat: np.ndarray = spread <= FLAT * np.median(spread)
+        if self.epochs.shape[2] > 1 and flat.any():
+            raise ValueError(
+                f"epochs of {self.name}: nothing was measured by the channels {_listed(names, flat)}: they are flat in "
+                "all trials; interpolate them, or leave them out"
+            )
 
 
 class EpochsCohort(Cohort):
@@ -70,3 +255,18 @@ class EpochsCohort(Cohort):
     @abstractmethod
     def subject(self, name: str) -> SubjectEpochs:
         """Read one subject; a ValueError when there is no such one."""
+
+
+def refuse_missing_channels(expected: Sequence[str], found: Sequence[str], what: str) -> None:
+    """Raise a ValueError that names the channels which are expected and not found, with the nearest that are found."""
+    missing = [name for name in expected if name not in found]
+    if missing:
+        raise ValueError(
+            f"{what}: {len(missing)} of {len(expected)} expected channels are not among the {len(found)} found: "
+            f"{_listed(missing)}; {unknown_name('channel', missing[0], found)}"
+        )
+
+
+def _listed(names: Sequence[str], which: np.ndarray | None = None) -> str:
+    chosen = [name for name, here in zip(names, which, strict=True) if here] if which is not None else list(names)
+    return ", ".join(chosen[:10]) + (", ..." if len(chosen) > 10 else "")

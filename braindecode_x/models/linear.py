@@ -21,12 +21,14 @@ class LinearOutput(NamedTuple):
 
 
 class LinearDecoder(nn.Module):
-    """A linear map from voxels to image and text embedding for each subject; all zeros until it is filled.
+    """A linear map from voxels, or flattened epochs, to image and text embedding for each subject.
+
+    All zeros until it is filled.
 
     Parameters
     ----------
     subjects : mapping of str to int
-        Names with numbers of voxels; a subject's id is its place here.
+        Names with numbers of voxels, or of channels times samples; a subject's id is its place here.
     shape : sequence of int
         Of one embedding.
     """
@@ -52,7 +54,12 @@ class LinearDecoder(nn.Module):
         return list(self.subjects).index(name)
 
     def forward(self, brain: Brain, subject: torch.Tensor, mask: torch.Tensor | None = None) -> LinearOutput:
-        """Predict embeddings for trials of any subjects; arguments and errors as of `MindBridge`."""
+        """Predict embeddings for trials of any subjects; arguments and errors as of `MindBridge`.
+
+        Epochs (batch, channels, times) are flattened.
+        """
+        if isinstance(brain, torch.Tensor) and brain.ndim > 2:
+            brain, mask = brain.flatten(1), None if mask is None else mask.flatten(1)
         names = list(self.subjects)
         ids = subject.tolist()
         if unknown := sorted(set(ids) - set(range(len(names)))):

@@ -11,6 +11,7 @@ from torch import nn
 
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.datamodules.batch import Batch
+from braindecode_x.datasets.epochs import EpochsLayout
 from braindecode_x.metrics.retrieval_metric import RetrievalAccuracy
 
 
@@ -28,11 +29,22 @@ class EmbeddingTask(L.LightningModule, ABC):
         Of weights; biases and normalisation are left alone.
     warmup_epochs : float
         Length of the one-cycle schedule's rise.
+
+    Attributes
+    ----------
+    subjects : dict of str to int
+        Names with the number of values in a trial of each; a subject's id is its place here.
+    layout : EpochsLayout or None
+        Channels and times, where trials have them.
+    takes_new_subjects : bool
+        Whether the network decodes subjects that it was not trained on; their ids follow the others.
     """
 
     space: EmbeddingSpace
     text_space: EmbeddingSpace
     subjects: dict[str, int]
+    layout: EpochsLayout | None = None
+    takes_new_subjects = False
     model: Any
 
     def __init__(self, lr: float, weight_decay: float, warmup_epochs: float):
@@ -42,12 +54,13 @@ class EmbeddingTask(L.LightningModule, ABC):
         self.lr, self.weight_decay, self.warmup_epochs = lr, weight_decay, warmup_epochs
         self.model = None
         self.standardisations: dict[str, dict[str, torch.Tensor]] = {}
+        self.new_subjects: list[str] = []
         self.configure_losses()
         self.configure_metrics()
 
     @abstractmethod
     def configure_models(self) -> None:
-        """Build ``self.model`` for ``self.subjects``, ``self.space`` and ``self.text_space``."""
+        """Build ``self.model`` for ``self.subjects``, ``self.layout``, ``self.space`` and ``self.text_space``."""
 
     def configure_losses(self) -> None:
         """Build what the training minimises."""
@@ -60,11 +73,17 @@ class EmbeddingTask(L.LightningModule, ABC):
     def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return image and text embeddings of a batch."""
 
+    @property
+    def names(self) -> list[str]:
+        """Names by id: the subjects of the network, then new ones."""
+        return [*self.subjects, *self.new_subjects]
+
     def configure_model(self) -> None:
         """Build the network for the subjects and the space of the data module (callbacks that average copy it)."""
         if self.model is None and self._trainer is not None:
             data = self.trainer.datamodule  # type: ignore[attr-defined]
-            self.subjects, self.space, self.text_space = dict(data.voxels), data.space, data.text_space
+            self.subjects, self.layout = dict(data.sizes), data.layout
+            self.space, self.text_space = data.space, data.text_space
             self.configure_models()
 
     def setup(self, stage: str) -> None:
@@ -76,7 +95,7 @@ class EmbeddingTask(L.LightningModule, ABC):
     def note_data(self) -> None:
         """Keep the statistics by which the data module standardises, and take over ids of subjects."""
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        data.use_subjects(list(self.subjects))
+        self._share_ids(data)
         for name, each in data.standardisations.items():
             self.standardisations[name] = {"mean": torch.from_numpy(each.mean), "std": torch.from_numpy(each.std)}
 
@@ -129,6 +148,7 @@ class EmbeddingTask(L.LightningModule, ABC):
             "subjects": dict(self.subjects),
             "space": self.space.to_dict(),
             "text_space": self.text_space.to_dict(),
+            "layout": None if self.layout is None else self.layout.to_dict(),
             "standardisations": self.standardisations,
         }
 
@@ -143,21 +163,34 @@ class EmbeddingTask(L.LightningModule, ABC):
         previous = self.subjects if self.model is not None else {}
         self.subjects, found = dict(about["subjects"]), getattr(self, "space", space)
         self.space, self.text_space = space, EmbeddingSpace.from_dict(about.get("text_space", about["space"]))
+        layout = about.get("layout")
+        self.layout = None if layout is None else EpochsLayout.from_dict(layout)
         data = getattr(self._trainer, "datamodule", None) if self._trainer is not None else None
         if data is not None:
             space.require(found, "the checkpoint")
+            self._refuse_other_trials(data.layout)
             for name in previous.keys() & self.subjects.keys():
                 if previous[name] != self.subjects[name]:
                     raise ValueError(
                         f"betas of {name}: {previous[name]} voxels, but the checkpoint expects {self.subjects[name]}; "
                         "give it the voxels, of the same mask, that it was trained on"
                     )
-            data.use_subjects(list(self.subjects))
+            self._share_ids(data)
             data.use_standardisations(
                 {name: (s["mean"].numpy(), s["std"].numpy()) for name, s in self.standardisations.items()}
             )
         if changed:
             self.configure_models()
+
+    def _share_ids(self, data: Any) -> None:
+        self.new_subjects = data.use_subjects(list(self.subjects), self.takes_new_subjects)[len(self.subjects) :]
+
+    def _refuse_other_trials(self, found: EpochsLayout | None) -> None:
+        if self.layout is not None and found is not None:
+            self.layout.require(found, "epochs", "the checkpoint")
+        elif self.layout is not found:
+            ours, theirs = ("betas" if each is None else "epochs" for each in (self.layout, found))
+            raise ValueError(f"the checkpoint decodes {ours}; the data module gives {theirs}")
 
     def _score(self, stage: str, batch: Batch) -> None:
         if batch.image_target is None:
@@ -167,7 +200,7 @@ class EmbeddingTask(L.LightningModule, ABC):
 
     def _log_scores(self, stage: str) -> None:
         metric, short = self.retrieval[stage], {"validation": "val", "testing": "test"}[stage]
-        names = list(self.subjects)
+        names = self.names
         scores = metric.by_subject()
         for number, score in scores.items():
             self.log(f"{short}/top1_{names[number]}", score.float())

@@ -16,8 +16,9 @@ from braindecode_x.tasks.base import EmbeddingTask
 class RidgeTask(EmbeddingTask):
     """Fit `RidgeDecoder` for every subject, to image and text embeddings, when the training starts.
 
-    Each subject's strength is chosen by cross-validation within its training pictures, repeats averaged. One epoch of
-    one batch is enough (``trainer.max_epochs: 1``, ``trainer.limit_train_batches: 1``).
+    Each subject's strength is chosen by cross-validation within its training pictures, repeats averaged. Epochs are
+    flattened: every sample of every channel has a weight. One epoch of one batch is enough (``trainer.max_epochs: 1``,
+    ``trainer.limit_train_batches: 1``).
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class RidgeTask(EmbeddingTask):
                 linear.bias[: len(biases)] = torch.from_numpy(biases)
 
     def _fit(self, brain: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        flat = targets.reshape(len(targets), -1)
+        brain, flat = (values.reshape(len(values), -1) for values in (brain, targets))
         decoder = RidgeDecoder(self.alphas, self.n_folds).fit(brain, flat)
         intercept = decoder.predict(np.zeros((1, brain.shape[1]), np.float32))[0]
         return decoder.coefficients, intercept
