@@ -11,7 +11,27 @@ from braindecode_x.stimuli.base import Stimuli
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
 
 
-class FolderStimuli(Stimuli):
+class FileStimuli(Stimuli):
+    """Pictures that lie in files.
+
+    Parameters
+    ----------
+    name : str
+        Name of the set.
+    table : pandas.DataFrame
+        One row per picture, indexed by ``id``, with the columns ``file`` and ``caption``; more are kept.
+    """
+
+    def read(self, stimulus: str) -> bytes:
+        """Return the encoded picture file of one stimulus."""
+        return Path(self.where(stimulus)).read_bytes()
+
+    def where(self, stimulus: str) -> str:
+        """Say where a stimulus lies, for error messages."""
+        return str(self.table.at[stimulus, "file"])
+
+
+class FolderStimuli(FileStimuli):
     """The pictures of a folder and its subfolders.
 
     Parameters
@@ -70,14 +90,6 @@ class FolderStimuli(Stimuli):
         for stimulus, files in table["file"].groupby(level=0):
             if len(files) > 1:
                 raise ValueError(f"{self.folder}: id {stimulus!r} is not unique; it names {' and '.join(files)}")
-
-    def read(self, stimulus: str) -> bytes:
-        """Return the encoded picture file of one stimulus."""
-        return Path(self.where(stimulus)).read_bytes()
-
-    def where(self, stimulus: str) -> str:
-        """Say where a stimulus lies, for error messages."""
-        return str(self.table.at[stimulus, "file"])
 
 
 def _with_captions(table: pd.DataFrame, file: Path | None) -> pd.DataFrame:
