@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from braindecode_x.files import unknown_name
+from braindecode_x.models.eeg import EegOutput
 from braindecode_x.models.mindbridge import MindBridgeOutput
+
+MIXES = {  # of ATM (arXiv 2403.07721): for retrieval, and 10 (0.9 MSE + 0.1 contrast) for reconstruction
+    "retrieval": {"clip_image": 0.99, "clip_text": 0.01, "mse_image": 0.0},
+    "reconstruction": {"clip_image": 1.0, "clip_text": 0.0, "mse_image": 9.0},
+}
 
 
 def unit_vectors(embeddings: torch.Tensor) -> torch.Tensor:
@@ -136,6 +145,105 @@ class MindBridgeLoss(nn.Module):
             terms["cycle"] = F.mse_loss(output.cycle.float(), output.cycle_source.float())
         total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
         return {**terms, "total": total}
+
+
+def contrast(predicted: torch.Tensor, target: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """Contrast predictions and targets: cross-entropy of ``scale * predicted @ target.T``, averaged over directions.
+
+    Parameters
+    ----------
+    predicted, target : torch.Tensor
+        (n, d) each; row k of one belongs to row k of the other.
+    scale : torch.Tensor
+        Scalar.
+
+    Returns
+    -------
+    torch.Tensor
+        Scalar.
+    """
+    _require_same_shape("predicted", predicted, target)
+    with torch.autocast(predicted.device.type, enabled=False):
+        logits = scale.float() * predicted.float() @ target.float().T
+        right = torch.arange(len(logits), device=logits.device)
+        return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
+
+
+class AtmLoss(nn.Module):
+    """The training loss of ATM, term by term (arXiv 2403.07721).
+
+    The contrast's scale is learned, from 1 / 0.07 and up to 100, and embeddings are scaled to norm 1, as in CLIP. The
+    published code meant the same, but its scale is the logarithm itself, and its predictions keep their norm.
+
+    Parameters
+    ----------
+    mix : {"retrieval", "reconstruction"} or dict of str to float
+        Weights: one of the paper's, see `MIXES`, or ``clip_image``, ``clip_text`` and ``mse_image`` (0 where left out).
+    published_loss : bool
+        Do as the published code does.
+
+    Raises
+    ------
+    ValueError
+        An unknown mix or term, or a weight below 0.
+    """
+
+    def __init__(self, mix: str | dict[str, float] = "retrieval", published_loss: bool = False):
+        super().__init__()
+        if isinstance(mix, str) and mix not in MIXES:
+            raise unknown_name("mix of losses", mix, MIXES)
+        self.weights = dict.fromkeys(MIXES["retrieval"], 0.0) | (MIXES[mix] if isinstance(mix, str) else mix)
+        for name, weight in self.weights.items():
+            if name not in MIXES["retrieval"]:
+                raise unknown_name("term of the loss", name, MIXES["retrieval"])
+            if weight < 0:
+                raise ValueError(f"weight of {name}: expected at least 0, found {weight}")
+        self.published_loss = published_loss
+        self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    def forward(
+        self, output: EegOutput, image_target: torch.Tensor, text_target: torch.Tensor | None
+    ) -> dict[str, torch.Tensor]:
+        """Compute every term that has a weight, and their weighted sum.
+
+        Parameters
+        ----------
+        output : EegOutput
+            Without an embedding for texts, that of the picture is contrasted with texts, as published.
+        image_target : torch.Tensor
+            (batch, d).
+        text_target : torch.Tensor or None
+            (batch, d); None leaves the term of text out.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            Scalars: each term, not yet weighted, and ``total``. The mean squared error is that of all values in the
+            published loss; else it is the squared distance of unit vectors, 2 (1 - cosine).
+
+        Raises
+        ------
+        ValueError
+            A target has another shape than the prediction.
+        """
+        image, text = output.image, output.image if output.text is None else output.text
+        _require_same_shape("image", image, image_target)
+        scale: torch.Tensor = self.logit_scale
+        if not self.published_loss:
+            scale = scale.clamp(max=math.log(100)).exp()
+            image, text, image_target = unit_vectors(image), unit_vectors(text), unit_vectors(image_target)
+            text_target = None if text_target is None else unit_vectors(text_target)
+        terms = {}
+        if self.weights["clip_image"]:
+            terms["clip_image"] = contrast(image, image_target, scale)
+        if self.weights["clip_text"] and text_target is not None:
+            terms["clip_text"] = contrast(text, text_target, scale)
+        if self.weights["mse_image"]:
+            factor = 1 if self.published_loss else image.shape[1]
+            terms["mse_image"] = factor * F.mse_loss(image.float(), image_target.float())
+        if not terms:
+            raise ValueError(f"loss: no term is left; weights are {self.weights}, and pictures may have no captions")
+        return {**terms, "total": torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()}
 
 
 def _require_same_shape(name: str, predicted: torch.Tensor, target: torch.Tensor) -> None:

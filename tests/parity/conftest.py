@@ -18,7 +18,7 @@ import pytest
 import torch
 
 # The cases that must be there and agree.
-REQUIRED = ("metrics", "mindbridge", "mindbridge_losses", "pool_voxels", "clip_tokens")
+REQUIRED = ("metrics", "mindbridge", "mindbridge_losses", "pool_voxels", "clip_tokens", "mvnn")
 FOLDER = Path(__file__).parents[1] / "data" / "parity"
 FILLS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "0.05*n": lambda n: 0.05 * n,
