@@ -64,7 +64,9 @@ class SaveDecoder(L.Callback):
         weights = {k.removeprefix("model."): v for k, v in state["state_dict"].items() if k.startswith("model.")}
         current = {name: value.clone() for name, value in pl_module.model.state_dict().items()}
         pl_module.model.load_state_dict(weights)
-        decoder = BrainDecoder(pl_module.model, pl_module.space, pl_module.standardisations, pl_module.text_space)
+        decoder = BrainDecoder(
+            pl_module.model, pl_module.space, pl_module.standardisations, pl_module.text_space, pl_module.layout
+        )
         decoder.save_pretrained(self.folder)
         pl_module.model.load_state_dict(current)
 

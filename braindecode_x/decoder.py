@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
+import mne
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from braindecode_x.clip import EmbeddingSpace
+from braindecode_x.datasets.epochs import EpochsLayout
 from braindecode_x.files import atomic_path, file_hash, read_json, unknown_name, write_json
 from braindecode_x.models.linear import LinearDecoder
 from braindecode_x.models.mindbridge import MindBridge
@@ -24,13 +26,15 @@ class BrainDecoder:
 
     Parameters
     ----------
-    model : MindBridge or LinearDecoder
+    model : MindBridge, LinearDecoder or another of `MODELS`
     space : EmbeddingSpace
         What it predicts.
     statistics : dict of str to dict
-        By subject: ``mean`` and ``std`` (voxels,), by which recordings are standardised.
+        By subject: ``mean`` and ``std`` (voxels,) or (channels, 1), by which recordings are standardised.
     text_space : EmbeddingSpace, optional
         Of the texts it predicts, where it is another than the pictures': tokens.
+    layout : EpochsLayout, optional
+        Channels and times of the epochs that it decodes. None: it decodes betas.
     """
 
     def __init__(
@@ -39,9 +43,10 @@ class BrainDecoder:
         space: EmbeddingSpace,
         statistics: dict[str, dict[str, torch.Tensor]],
         text_space: EmbeddingSpace | None = None,
+        layout: EpochsLayout | None = None,
     ):
         self.model, self.space, self.statistics = model.eval(), space, statistics
-        self.text_space = text_space or space
+        self.text_space, self.layout = text_space or space, layout
 
     @property
     def subjects(self) -> list[str]:
@@ -49,37 +54,58 @@ class BrainDecoder:
         return [name for name in self.model.subjects if name in self.statistics]
 
     @torch.inference_mode()
-    def predict(self, betas: np.ndarray | torch.Tensor, subject: str) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(
+        self, recording: np.ndarray | torch.Tensor | mne.BaseEpochs, subject: str
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Decode a subject's patterns; what was seen need not be known.
 
         Parameters
         ----------
-        betas : array
-            (n, voxels), as recorded: not standardised.
+        recording : array or mne.BaseEpochs
+            (n, voxels) or (n, channels, times), as recorded: not standardised. Of ``mne.Epochs`` the channels and times
+            are taken that are decoded.
         subject : str
+            A new one, where the network takes such, is standardised by its own trials.
 
         Returns
         -------
         image, text : torch.Tensor
-            (n, ...) embeddings, in ``space`` and ``text_space``.
+            (n, ...) embeddings, in ``space`` and ``text_space``; ``text`` is None where none is predicted.
 
         Raises
         ------
         ValueError
-            Unknown subject, wrong number of voxels, or values that are not finite.
+            Unknown subject, another shape, channels or times, or values that are not finite.
         """
-        if subject not in self.subjects:
+        new = subject not in self.subjects
+        if new and not getattr(self.model, "takes_new_subjects", False):
             raise unknown_name("subject of the decoder", subject, self.subjects)
-        brain = torch.as_tensor(betas, dtype=torch.float32)
-        expected = len(self.statistics[subject]["mean"])
-        if brain.ndim != 2 or brain.shape[1] != expected:
-            raise ValueError(f"betas of {subject}: expected (n, {expected}), found {tuple(brain.shape)}")
+        brain = self._checked(recording, subject)
+        if new:
+            mean = brain.mean((0, 2), keepdim=True)
+            std = brain.std((0, 2), correction=0, keepdim=True)
+            mean, std = mean[0], torch.where(std > 0, std, 1)[0]
+        else:
+            mean, std = self.statistics[subject]["mean"], self.statistics[subject]["std"]
+        number = len(self.model.subjects) if new else self.model.subject_id(subject)
+        output = self.model((brain - mean) / std, torch.full((len(brain),), number))
+        text = None if output.text is None else self.text_space.normalised(output.text)
+        return self.space.normalised(output.image), text
+
+    def _checked(self, recording: np.ndarray | torch.Tensor | mne.BaseEpochs, subject: str) -> torch.Tensor:
+        what = f"{'betas' if self.layout is None else 'epochs'} of {subject}"
+        expected = (len(self.statistics[subject]["mean"]),) if self.layout is None else self.layout.shape
+        if isinstance(recording, mne.BaseEpochs) and self.layout is not None:
+            recording = self.layout.take(recording)
+        elif isinstance(recording, mne.BaseEpochs):
+            raise ValueError(f"{what}: expected (n, {expected[0]}), found {type(recording).__name__}")
+        brain = torch.as_tensor(recording, dtype=torch.float32)
+        if tuple(brain.shape[1:]) != expected:
+            sizes = ", ".join(map(str, expected))
+            raise ValueError(f"{what}: expected (n, {sizes}), found {tuple(brain.shape)}")
         if not brain.isfinite().all():
-            raise ValueError(f"betas of {subject}: {(~brain.isfinite()).sum()} values are not finite")
-        brain = (brain - self.statistics[subject]["mean"]) / self.statistics[subject]["std"]
-        ids = torch.full((len(brain),), self.model.subject_id(subject))
-        output = self.model(brain, ids)
-        return self.space.normalised(output.image), self.text_space.normalised(output.text)
+            raise ValueError(f"{what}: {(~brain.isfinite()).sum()} values are not finite")
+        return brain
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the folder; the configuration comes last and names the hashes of the other files."""
@@ -96,6 +122,7 @@ class BrainDecoder:
                 "config": self.model.config,
                 "space": self.space.to_dict(),
                 "text_space": self.text_space.to_dict(),
+                "layout": None if self.layout is None else self.layout.to_dict(),
                 "hash": file_hash(folder / WEIGHTS, folder / STATISTICS),
             },
         )
@@ -131,4 +158,5 @@ class BrainDecoder:
             name, what = key.rsplit("/", 1)
             statistics.setdefault(name, {})[what] = value
         space, text_space = about["space"], about.get("text_space", about["space"])
-        return cls(model, EmbeddingSpace.from_dict(space), statistics, EmbeddingSpace.from_dict(text_space))
+        layout = None if about.get("layout") is None else EpochsLayout.from_dict(about["layout"])
+        return cls(model, EmbeddingSpace.from_dict(space), statistics, EmbeddingSpace.from_dict(text_space), layout)

@@ -229,23 +229,25 @@ class SubjectEpochs(SubjectTrials):
         ValueError
             Names the channels.
         """
-        names = [self.channels[place] for place in picks]
-        spread, bad = np.zeros(len(picks)), np.zeros((len(self.epochs), len(picks)), bool)
+        names = np.array(self.channels)[picks]
+        bad, spread = np.zeros((len(self.epochs), len(picks)), bool), np.zeros(len(picks))
         for start in range(0, len(self.epochs), BLOCK):
             block = self.epochs[start : start + BLOCK][:, picks]
             bad[start : start + BLOCK] = ~np.isfinite(block).all(axis=2)
-            spread = np.maximum(spread, np.ptp(block, axis=2).max(axis=0))
-        if bad.any():
+            with np.errstate(invalid="ignore"):
+                spread = np.maximum(spread, np.ptp(block, axis=2).max(axis=0))
+        trials, channels = (np.flatnonzero(bad.any(axis=axis)) for axis in (1, 0))
+        if len(trials):
             raise ValueError(
-                f"epochs of {self.name}: values that are not finite in {bad.any(axis=1).sum()} trials, the first is "
-                f"trial {bad.any(axis=1).argmax()}, of the channels {_listed(names, bad.any(axis=0))}; drop these "
-                "trials, or interpolate the channels"
+                f"epochs of {self.name}: values that are not finite in {len(trials)} trials, the first is trial "
+                f"{trials[0]}, of the channels {_listed(names[channels])}; drop these trials, or interpolate the "
+                "channels"
             )
-        flat: np.ndarray = spread <= FLAT * np.median(spread)
-        if self.epochs.shape[2] > 1 and flat.any():
+        flat = np.flatnonzero(spread <= FLAT * np.median(spread))
+        if self.epochs.shape[2] > 1 and len(flat):
             raise ValueError(
-                f"epochs of {self.name}: nothing was measured by the channels {_listed(names, flat)}: they are flat in "
-                "all trials; interpolate them, or leave them out"
+                f"epochs of {self.name}: the channels {_listed(names[flat])} are flat in all trials; interpolate them, "
+                "or leave them out"
             )
 
 
@@ -267,6 +269,5 @@ def refuse_missing_channels(expected: Sequence[str], found: Sequence[str], what:
         )
 
 
-def _listed(names: Sequence[str], which: np.ndarray | None = None) -> str:
-    chosen = [name for name, here in zip(names, which, strict=True) if here] if which is not None else list(names)
-    return ", ".join(chosen[:10]) + (", ..." if len(chosen) > 10 else "")
+def _listed(names: Sequence[str] | np.ndarray) -> str:
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

@@ -36,15 +36,12 @@ class EmbeddingTask(L.LightningModule, ABC):
         Names with the number of values in a trial of each; a subject's id is its place here.
     layout : EpochsLayout or None
         Channels and times, where trials have them.
-    takes_new_subjects : bool
-        Whether the network decodes subjects that it was not trained on; their ids follow the others.
     """
 
     space: EmbeddingSpace
     text_space: EmbeddingSpace
     subjects: dict[str, int]
     layout: EpochsLayout | None = None
-    takes_new_subjects = False
     model: Any
 
     def __init__(self, lr: float, weight_decay: float, warmup_epochs: float):
@@ -183,7 +180,8 @@ class EmbeddingTask(L.LightningModule, ABC):
             self.configure_models()
 
     def _share_ids(self, data: Any) -> None:
-        self.new_subjects = data.use_subjects(list(self.subjects), self.takes_new_subjects)[len(self.subjects) :]
+        new = getattr(self.model, "takes_new_subjects", False)  # a network that decodes whom it was not trained on
+        self.new_subjects = data.use_subjects(list(self.subjects), new)[len(self.subjects) :]
 
     def _refuse_other_trials(self, found: EpochsLayout | None) -> None:
         if self.layout is not None and found is not None:
