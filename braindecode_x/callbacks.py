@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 
 from braindecode_x.datamodules.betas import BetasDataModule
 from braindecode_x.datasets.betas import SubjectBetas
-from braindecode_x.decoder import BrainDecoder
 from braindecode_x.embeddings import Embeddings
 from braindecode_x.files import atomic_path, file_hash
 from braindecode_x.metrics.noise_ceiling import split_half_noise_ceiling
@@ -45,7 +44,7 @@ class WriteNoiseCeilings(L.Callback):
 
 
 class SaveDecoder(L.Callback):
-    """Write the best checkpoint of a finished training as a decoder folder, see `BrainDecoder`.
+    """Write the best checkpoint of a finished training as a portable folder, see `EmbeddingTask.save_pretrained`.
 
     Parameters
     ----------
@@ -64,10 +63,7 @@ class SaveDecoder(L.Callback):
         weights = {k.removeprefix("model."): v for k, v in state["state_dict"].items() if k.startswith("model.")}
         current = {name: value.clone() for name, value in pl_module.model.state_dict().items()}
         pl_module.model.load_state_dict(weights)
-        decoder = BrainDecoder(
-            pl_module.model, pl_module.space, pl_module.standardisations, pl_module.text_space, pl_module.layout
-        )
-        decoder.save_pretrained(self.folder)
+        pl_module.save_pretrained(self.folder)
         pl_module.model.load_state_dict(current)
 
 

@@ -14,10 +14,12 @@ from safetensors.torch import load_file, save_file
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.datasets.epochs import EpochsLayout
 from braindecode_x.files import atomic_path, file_hash, read_json, unknown_name, write_json
+from braindecode_x.models.atm_low_level import AtmLowLevel
+from braindecode_x.models.eeg import EegDecoder
 from braindecode_x.models.linear import LinearDecoder
 from braindecode_x.models.mindbridge import MindBridge
 
-MODELS: dict[str, Any] = {"MindBridge": MindBridge, "LinearDecoder": LinearDecoder}
+MODELS: dict[str, Any] = {model.__name__: model for model in (MindBridge, LinearDecoder, EegDecoder, AtmLowLevel)}
 WEIGHTS, STATISTICS, CONFIG = "model.safetensors", "statistics.safetensors", "config.json"
 
 
@@ -55,7 +57,10 @@ class BrainDecoder:
 
     @torch.inference_mode()
     def predict(
-        self, recording: np.ndarray | torch.Tensor | mne.BaseEpochs, subject: str
+        self,
+        recording: np.ndarray | torch.Tensor | mne.BaseEpochs,
+        subject: str,
+        mask: np.ndarray | torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Decode a subject's patterns; what was seen need not be known.
 
@@ -66,6 +71,9 @@ class BrainDecoder:
             are taken that are decoded.
         subject : str
             A new one, where the network takes such, is standardised by its own trials.
+        mask : array of bool, optional
+            Of one trial's shape, or one that extends to it: where it is false, activity is set to its mean. For epochs
+            (channels, 1) masks electrodes and (times,) a time window.
 
         Returns
         -------
@@ -88,7 +96,10 @@ class BrainDecoder:
         else:
             mean, std = self.statistics[subject]["mean"], self.statistics[subject]["std"]
         number = len(self.model.subjects) if new else self.model.subject_id(subject)
-        output = self.model((brain - mean) / std, torch.full((len(brain),), number))
+        brain = (brain - mean) / std
+        if mask is not None:
+            brain = brain.where(torch.as_tensor(mask).expand(brain.shape[1:]), 0)
+        output = self.model(brain, torch.full((len(brain),), number))
         text = None if output.text is None else self.text_space.normalised(output.text)
         return self.space.normalised(output.image), text
 

@@ -69,18 +69,19 @@ class RunCLI(LightningCLI):
         """Add the callbacks and loggers of a run, unless the configuration names its own loggers."""
         config = self._get(self.config_init, "trainer")
         folder = Path(config["default_root_dir"])
+        monitor, mode = self.model.monitor
         config["callbacks"] = [
             *(config["callbacks"] or []),
             ModelCheckpoint(
                 folder / "checkpoints",
                 "best",
-                monitor="val/top1",
-                mode="max",
+                monitor=monitor,
+                mode=mode,
                 save_last=True,
                 enable_version_counter=False,
             ),
             WriteNoiseCeilings(folder / "noise_ceilings.csv"),
-            SaveDecoder(folder / "decoder"),
+            SaveDecoder(folder / self.model.saved_as),
             WriteEmbeddings(folder / "predictions.safetensors"),
         ]
         if config["logger"] is None and self.subcommand == "fit":

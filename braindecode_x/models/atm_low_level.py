@@ -42,6 +42,8 @@ class AtmLowLevel(nn.Module):
         No subject, a shape that is none, or another number of widths than of doublings.
     """
 
+    takes_new_subjects = True
+
     def __init__(
         self,
         subjects: Iterable[str],

@@ -53,12 +53,12 @@ class Projector(nn.Module):
 
 
 class EegDecoder(nn.Module):
-    """One network for all subjects of a montage; unknown subjects are decoded too.
+    """One network for all subjects of a montage; new subjects are decoded too.
 
     Parameters
     ----------
     subjects : iterable of str
-        Names; a subject's id is its place here. Other ids (say -1) are of unknown subjects.
+        Names; a subject's id is its place here. Other ids are of new subjects.
     n_channels, n_times : int
         Of every trial.
     sfreq : float
@@ -78,6 +78,8 @@ class EegDecoder(nn.Module):
     ValueError
         No subject or one named twice, an unknown encoder or option, or sizes that do not fit.
     """
+
+    takes_new_subjects = True
 
     def __init__(
         self,

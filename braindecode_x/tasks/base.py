@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import lightning as L
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.datamodules.batch import Batch
 from braindecode_x.datasets.epochs import EpochsLayout
+from braindecode_x.decoder import BrainDecoder
 from braindecode_x.metrics.retrieval_metric import RetrievalAccuracy
 
 
@@ -36,7 +38,14 @@ class EmbeddingTask(L.LightningModule, ABC):
         Names with the number of values in a trial of each; a subject's id is its place here.
     layout : EpochsLayout or None
         Channels and times, where trials have them.
+    monitor : tuple of str
+        What the best checkpoint is chosen by, and whether the largest or the smallest is best.
+    saved_as : str
+        Name of the folder that a training leaves behind, see `save_pretrained`.
     """
+
+    monitor: tuple[str, Literal["max", "min"]] = ("val/top1", "max")
+    saved_as = "decoder"
 
     space: EmbeddingSpace
     text_space: EmbeddingSpace
@@ -95,6 +104,11 @@ class EmbeddingTask(L.LightningModule, ABC):
         self._share_ids(data)
         for name, each in data.standardisations.items():
             self.standardisations[name] = {"mean": torch.from_numpy(each.mean), "std": torch.from_numpy(each.std)}
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the portable folder of what is trained: a `BrainDecoder`."""
+        decoder = BrainDecoder(self.model, self.space, self.standardisations, self.text_space, self.layout)
+        decoder.save_pretrained(folder)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch of validation pictures."""

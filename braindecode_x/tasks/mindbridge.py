@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from braindecode_x.datamodules.batch import Batch, mix_within_subjects
+from braindecode_x.decoder import BrainDecoder
 from braindecode_x.losses import MindBridgeLoss
 from braindecode_x.models.mindbridge import MindBridge, cycle_pair
 from braindecode_x.models.mindbridge_parts import MindBridgeOutput
@@ -116,8 +117,6 @@ class MindBridgeTask(EmbeddingTask):
             image, text = self.space.shape, self.text_space.shape
             self.model = MindBridge(self.subjects, image_dim=image, text_dim=text, **self.sizes)
             return
-        from braindecode_x.decoder import BrainDecoder  # which can hold this task's network
-
         trained = BrainDecoder.from_pretrained(self.pretrained)
         trained.space.require(self.space, f"decoder folder {str(self.pretrained)!r}")
         self.model = trained.model.float().train()
