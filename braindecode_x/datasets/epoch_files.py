@@ -1,14 +1,14 @@
-"""What every source of epochs needs: FIF files read in parts, and checks of channels and of the signal."""
+"""Files of epochs: FIF, read in parts; channels found by name, and put in their places."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mne
 import numpy as np
 
+from braindecode_x.datasets.epochs import refuse_missing_channels
 from braindecode_x.files import unknown_name
 
 CHUNK = 256  # trials at a time, so that float64 copies of all of them are never in memory
@@ -97,65 +97,31 @@ def channel_rows(where: str | Path, found: Sequence[str], wanted: Sequence[str])
         repeated = sorted({name for name in names if list(names).count(name) > 1})
         if repeated:
             raise ValueError(f"{where}: channels are named once each; found several times: {', '.join(repeated)}")
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise ValueError(
-            f"{where}: {len(missing)} of the {len(wanted)} channels are missing ({', '.join(missing[:10])}): "
-            f"{unknown_name('channel', missing[0], found)}"
-        )
+    refuse_missing_channels(wanted, found, str(where))
     rows = {name: row for row, name in enumerate(found)}
     return [rows[name] for name in wanted]
 
 
-def require_channels(where: str | Path, found: Sequence[str], expected: Sequence[str]) -> None:
-    """Refuse channels that are not the expected ones in the expected order.
-
-    Raises
-    ------
-    ValueError
-        Names are missing, too many, or in another order; the message says what was found and what was expected.
-    """
-    if list(found) == list(expected):
-        return
-    channel_rows(where, found, expected)
-    more = [name for name in found if name not in expected]
-    if more:
-        near = difflib.get_close_matches(more[0], expected, n=3, cutoff=0.4)
-        hint = f"; the nearest to {more[0]!r} that are: {', '.join(near)}" if near else ""
-        raise ValueError(f"{where}: {len(more)} channels are not expected ({', '.join(more[:10])}){hint}")
-    place = next(row for row, (one, other) in enumerate(zip(found, expected, strict=True)) if one != other)
-    raise ValueError(
-        f"{where}: channels are in another order; the first difference is at place {place + 1}: found "
-        f"{found[place]!r}, expected {expected[place]!r}"
-    )
-
-
-def check_signal(where: str | Path, signal: np.ndarray, channels: Sequence[str]) -> None:
-    """Refuse a signal with channels that are flat, or not finite.
+def set_montage(info: mne.Info, montage: str, where: str = "montage") -> None:
+    """Give electrodes the places that one of mne's montages has for them, in place.
 
     Parameters
     ----------
-    where : str or Path
+    info : mne.Info
+    montage : str
+        Name, for example ``"easycap-M1"``; see ``mne.channels.get_builtin_montages``.
+    where : str
         For error messages.
-    signal : numpy.ndarray
-        (trials, channels, times).
-    channels : sequence of str
-        Names, for error messages.
 
     Raises
     ------
     ValueError
-        A channel has values that are not finite, or is constant within every trial; the message names it.
+        There is no such montage, or it lacks electrodes; the message gives its nearest names.
     """
-    finite, varying = np.ones(len(channels), bool), np.zeros(len(channels), bool)
-    for part in chunks(len(signal)):
-        chunk = signal[part]
-        finite &= np.isfinite(chunk).all(axis=(0, 2))
-        varying |= (chunk != chunk[..., :1]).any(axis=(0, 2))
-    for wrong, what in ((~finite, "hold values that are not finite"), (~varying, "are flat")):
-        if wrong.any():
-            names = [name for name, bad in zip(channels, wrong, strict=True) if bad]
-            raise ValueError(
-                f"{where}: {len(names)} of {len(channels)} channels {what}: {', '.join(names[:10])}; leave them out, "
-                "or interpolate them first (mne: info['bads'] and interpolate_bads)"
-            )
+    builtin = mne.channels.get_builtin_montages()
+    if montage not in builtin:
+        raise unknown_name("montage", montage, builtin)
+    places = mne.channels.make_standard_montage(montage)
+    electrodes = [info["ch_names"][row] for row in mne.pick_types(info, eeg=True, exclude=())]
+    channel_rows(f"{where}: montage {montage!r}", places.ch_names, electrodes)
+    info.set_montage(places, verbose="error")
