@@ -16,7 +16,6 @@ Format
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,12 +24,17 @@ import pandas as pd
 
 from braindecode_x.datasets.beta_files import n_trials, read_betas
 from braindecode_x.datasets.betas import BetasCohort, SubjectBetas
-from braindecode_x.datasets.cohort import SPLITS
+from braindecode_x.datasets.trial_tables import (
+    ONLY_SUBJECT,
+    UNLABELLED,
+    check_splits,
+    draw_splits,
+    match_pictures,
+    read_table,
+    refuse_rows,
+)
 from braindecode_x.files import unknown_name
 from braindecode_x.stimuli import FolderStimuli, Stimuli
-
-ONLY_SUBJECT = "sub-01"
-UNLABELLED = "predict"
 
 
 class TableBetas(BetasCohort):
@@ -85,13 +89,13 @@ class TableBetas(BetasCohort):
         seed: int = 0,
     ):
         self.table = Path(table)
-        rows = _read_table(self.table)
+        rows = read_table(self.table, "stimulus")
         if "subject" not in rows:
             rows["subject"] = ONLY_SUBJECT
-        _refuse(self.table, rows, rows["subject"] == "", "no subject")
+        refuse_rows(self.table, rows, rows["subject"] == "", "no subject")
         self.subjects = tuple(rows["subject"].unique().tolist())
         pictures = FolderStimuli(stimuli)
-        rows["stimulus"] = self._pictures(rows, pictures)
+        rows["stimulus"] = match_pictures(self.table, rows, pictures)
         named = set(rows["stimulus"])
         self.stimuli: Stimuli = pictures.subset(ids=[name for name in pictures.ids if name in named])
         rows["split"] = self._splits(rows, seed)
@@ -129,38 +133,19 @@ class TableBetas(BetasCohort):
             _refuse_not_finite(file, betas[here], rows)
         return SubjectBetas(name, betas, trials[["stimulus", "split"]].copy(), regions=None)
 
-    def _pictures(self, rows: pd.DataFrame, pictures: FolderStimuli) -> pd.Series:
-        """Give every trial its picture's id; empty for unlabelled trials."""
-        files = pictures.table["file"]
-        ids = {Path(file).relative_to(pictures.folder).as_posix(): name for name, file in files.items()}
-        ids |= {name: name for name in pictures.ids} | {"": ""}
-        found = rows["stimulus"].map(ids)
-        _refuse(self.table, rows, found.isna(), f"a picture that is not in {pictures.folder}", "stimulus")
-        return found
-
     def _splits(self, rows: pd.DataFrame, seed: int) -> pd.Series:
-        labelled = rows["stimulus"] != ""
-        if "split" not in rows:
-            drawn = _draw_splits(self.table, rows.loc[labelled, "stimulus"], seed)
-            return rows["stimulus"].map(drawn).fillna(UNLABELLED)
-        splits = rows["split"].where(labelled | (rows["split"] != ""), UNLABELLED)
-        wrong = labelled & ~splits.isin(SPLITS)
-        _refuse(self.table, rows, wrong, f"a split other than {', '.join(SPLITS)}", "split")
-        several = splits[labelled].groupby(rows["stimulus"]).unique()
-        several = several[several.map(len) > 1]
-        if len(several):
-            raise ValueError(
-                f"{self.table}: a picture belongs to one split; {several.index[0]!r} is in "
-                f"{' and '.join(several.iloc[0])} ({len(several)} such pictures)"
-            )
-        return splits
+        if "split" in rows:
+            return check_splits(self.table, rows)
+        named = set(rows["stimulus"]) - {""}
+        drawn = draw_splits(self.table, dict(zip(named, named, strict=True)), seed)
+        return rows["stimulus"].map(drawn).fillna(UNLABELLED)
 
     def _files(self, rows: pd.DataFrame, betas: Mapping[str, str | Path] | str | Path | None) -> pd.Series:
         if (betas is None) != ("betas" in rows):
             found = "both" if betas is not None else "neither"
             raise ValueError(f"{self.table}: betas come from a column 'betas' or from the argument; found {found}")
         if betas is None:
-            _refuse(self.table, rows, rows["betas"] == "", "no file of betas")
+            refuse_rows(self.table, rows, rows["betas"] == "", "no file of betas")
             return rows["betas"].map(lambda file: str(self.table.parent / file))
         if not isinstance(betas, Mapping):
             return pd.Series(str(betas), rows.index)
@@ -178,10 +163,10 @@ class TableBetas(BetasCohort):
             wrong = ~rows["row"].str.fullmatch(r"\d+")
             wrong |= pd.to_numeric(rows["row"].where(~wrong, "0")) >= limits
             ends = f"; {rows.loc[wrong, 'file'].iloc[0]} holds 0 to {limits[wrong].iloc[0] - 1}" if wrong.any() else ""
-            _refuse(self.table, rows, wrong, f"a row that is not in its file{ends}", "row")
+            refuse_rows(self.table, rows, wrong, f"a row that is not in its file{ends}", "row")
             numbers = rows["row"].astype(int)
             twice = pd.DataFrame({"file": rows["file"], "row": numbers}).duplicated()
-            _refuse(self.table, rows, twice, "a trial that an earlier line has already", "row")
+            refuse_rows(self.table, rows, twice, "a trial that an earlier line has already", "row")
             return numbers
         for file, number in rows["file"].value_counts(sort=False).items():
             if number != counts[file]:
@@ -194,52 +179,6 @@ class TableBetas(BetasCohort):
         for name in names:
             if name not in self.subjects:
                 raise unknown_name(what, name, self.subjects)
-
-
-def _read_table(file: Path) -> pd.DataFrame:
-    """Read a CSV of text, each row with its ``line`` in the file."""
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such table")
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            header = [name.strip() for name in next(reader, [])]
-            lines = [(reader.line_num, [value.strip() for value in values]) for values in reader if values]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{file}: not a readable CSV table in UTF-8 ({error})") from error
-    if "stimulus" not in header or len(set(header)) != len(header):
-        raise ValueError(f"{file}: needs the column stimulus, and each column once; found {header}")
-    for line, values in lines:
-        if len(values) != len(header):
-            raise ValueError(f"{file}, line {line}: {len(values)} values; expected {len(header)}, one for each column")
-    if not lines:
-        raise ValueError(f"{file}: no trials; expected one row a trial below the names of the columns")
-    rows = pd.DataFrame([values for _, values in lines], columns=header, dtype=object)
-    return rows.assign(line=[line for line, _ in lines])
-
-
-def _refuse(file: Path, rows: pd.DataFrame, wrong: pd.Series, what: str, column: str | None = None) -> None:
-    """Raise a ValueError that shows the first rows that are wrong."""
-    found = rows[wrong.to_numpy(dtype=bool)]
-    if len(found):
-        shown = [f"line {row['line']}" + (f" ({row[column]!r})" if column else "") for _, row in found[:5].iterrows()]
-        more = ", ..." if len(found) > len(shown) else ""
-        raise ValueError(f"{file}: {len(found)} of {len(rows)} rows name {what}: {', '.join(shown)}{more}")
-
-
-def _draw_splits(file: Path, stimuli: pd.Series, seed: int) -> dict[str, str]:
-    """Draw a split for each picture: 10% (at least one) for validation and for test, the rest for training."""
-    names = sorted(set(stimuli))
-    if not names:
-        return {}
-    if len(names) < len(SPLITS):
-        raise ValueError(
-            f"{file}: {len(names)} pictures are too few to draw train, validation and test; add the column split"
-        )
-    held_out = max(1, round(len(names) / 10))
-    order = np.random.default_rng(seed).permutation(names).tolist()
-    splits = ["validation"] * held_out + ["test"] * held_out
-    return dict(zip(order, splits + ["train"] * (len(names) - len(splits)), strict=True))
 
 
 def _refuse_not_finite(file: str, betas: np.ndarray, rows: np.ndarray) -> None:
