@@ -14,8 +14,8 @@ from braindecode_x.files import unknown_name
 CHUNK = 256  # trials at a time, so that float64 copies of all of them are never in memory
 
 
-def open_epochs(file: str | Path) -> mne.BaseEpochs:
-    """Open an ``-epo.fif`` file without reading its signal.
+def open_epochs(file: str | Path, proj: bool = False) -> mne.BaseEpochs:
+    """Open an ``-epo.fif`` file without reading its signal; ``proj`` applies its projections when it is read.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def open_epochs(file: str | Path) -> mne.BaseEpochs:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
     try:
-        return mne.read_epochs(file, preload=False, proj=False, verbose="error")
+        return mne.read_epochs(file, preload=False, proj=proj, verbose="error")
     except Exception as error:  # a damaged file raises whatever its bytes happen to mean
         raise ValueError(
             f"{file}: damaged, or no FIF file of epochs ({error}); write it with mne.Epochs.save"
@@ -55,7 +55,7 @@ def read_signal(epochs: mne.BaseEpochs, rows: np.ndarray, where: str | Path) -> 
     Returns
     -------
     numpy.ndarray
-        (trials, channels, times) of float32; projections are not applied.
+        (trials, channels, times) of float32.
 
     Raises
     ------
