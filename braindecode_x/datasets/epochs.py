@@ -54,6 +54,11 @@ class EpochsLayout:
         """Seconds from the onset of the picture to the end of the last sample."""
         return self.tmin + self.n_times / self.sfreq
 
+    @classmethod
+    def of(cls, epochs: mne.BaseEpochs) -> Self:
+        """Return the layout of mne's epochs."""
+        return cls(tuple(epochs.ch_names), epochs.info["sfreq"], float(epochs.tmin), len(epochs.times))
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         return {**asdict(self), "channels": list(self.channels)}
@@ -120,8 +125,7 @@ class EpochsLayout:
         ValueError
             Channels or times are missing, or the sampling rate differs.
         """
-        found = EpochsLayout(tuple(epochs.ch_names), epochs.info["sfreq"], epochs.tmin, len(epochs.times))
-        left, picks, window = found.cut(self.channels, self.tmin, self.tmax, "epochs")
+        left, picks, window = EpochsLayout.of(epochs).cut(self.channels, self.tmin, self.tmax, "epochs")
         self.require(left, "epochs", "the decoder")
         return epochs.get_data(picks=picks, copy=False)[:, :, window].astype(np.float32)
 
