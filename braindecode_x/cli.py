@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import auto_cli
 
+from braindecode_x.preprocessing.commands import COMMANDS as PREPROCESS_COMMANDS
+
 if TYPE_CHECKING:
     from braindecode_x.stimuli import Stimuli
 
@@ -307,6 +309,7 @@ def say(text: str) -> None:
 
 
 COMMANDS: dict[str, Any] = {
+    "preprocess": PREPROCESS_COMMANDS,
     "embed": embed,
     "reconstruct": reconstruct,
     "evaluate": evaluate,

@@ -111,7 +111,7 @@ class PreprocessedEpochs(EpochsCohort):
         if not {"file", "caption", "split"} <= set(table) or not table["split"].isin(SPLITS).all():
             raise ValueError(f"{file}: expected the columns id, file, caption and split (one of {', '.join(SPLITS)})")
         if pictures is not None:
-            above = os.path.commonpath(table["file"].map(os.path.dirname))
+            above = os.path.commonpath([os.path.dirname(path) for path in table["file"]])
             table["file"] = [str(Path(pictures) / os.path.relpath(path, above)) for path in table["file"]]
         return table
 

@@ -64,10 +64,8 @@ class EpochSettings:
     def __post_init__(self) -> None:
         if not self.tmin < self.tmax:
             raise ValueError(f"tmin and tmax: expected tmin < tmax, found {self.tmin} and {self.tmax}")
-        if self.crop is not None and not self.tmin <= self.crop[0] < self.crop[1]:
-            raise ValueError(
-                f"crop: expected a start from tmin ({self.tmin}) on and an end after it, found {self.crop}"
-            )
+        if self.crop is not None and not self.tmin <= self.crop[0] < self.crop[1] <= self.tmax:
+            raise ValueError(f"crop: expected a start and an end in {self.tmin} to {self.tmax} s, found {self.crop}")
 
 
 def make_epochs(run: Run, settings: EpochSettings, progress: bool = True) -> SubjectEpochs:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from braindecode_x.datasets.preprocessed_epochs import (
     write_session,
 )
 from braindecode_x.datasets.recordings import Recordings
-from braindecode_x.files import atomic_path, read_json, unknown_name, write_json
+from braindecode_x.files import atomic_path, read_json, write_json
 from braindecode_x.preprocessing.eeg import EpochSettings, make_epochs, normalise
 
 
@@ -30,13 +30,12 @@ def preprocess(
     recordings: Recordings,
     output: str | Path,
     settings: EpochSettings,
-    subjects: Sequence[str] | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> PreprocessedEpochs:
-    """Make epochs of every session of some subjects.
+    """Make epochs of every session.
 
-    A run that was cut goes on: sessions that are there are kept. More subjects can be added by the same call.
+    A run that was cut goes on: sessions that are there are kept. More subjects can be added later.
 
     Parameters
     ----------
@@ -44,8 +43,6 @@ def preprocess(
     output : str or Path
         Folder of the epochs; see `PreprocessedEpochs` for what is in it.
     settings : EpochSettings
-    subjects : sequence of str, optional
-        Default all.
     overwrite : bool
         Remove the folder first when it holds epochs of other settings or recordings.
     progress : bool
@@ -63,15 +60,12 @@ def preprocess(
         finished before stay.
     """
     output = Path(output)
-    for name in subjects or ():
-        if name not in recordings.subjects:
-            raise unknown_name("subject", name, recordings.subjects)
     _claim(output, recordings, settings, overwrite)
-    for name in subjects or recordings.subjects:
+    for name in recordings.subjects:
         sessions = recordings.sessions(name)
         for session in sessions:
             if not session_file(output, name, session).is_file():
-                write_session(output, session, _session(recordings, name, session, settings, progress))
+                write_session(output, session, session_epochs(recordings, name, session, settings, progress))
         write_json(output / name / SESSIONS, list(sessions))
     return PreprocessedEpochs(output)
 
@@ -96,7 +90,7 @@ def _claim(output: Path, recordings: Recordings, settings: EpochSettings, overwr
             shutil.rmtree(output)
     write_json(output / SETTINGS, wanted)
     with atomic_path(output / STIMULI) as temporary:
-        table.to_csv(temporary)
+        table.assign(file=table["file"].map(os.path.abspath)).to_csv(temporary)
 
 
 def _splits(table: pd.DataFrame) -> str:
@@ -104,7 +98,7 @@ def _splits(table: pd.DataFrame) -> str:
     return hashlib.sha256(table[["split"]].to_csv().encode()).hexdigest()[:16]
 
 
-def _session(
+def session_epochs(
     recordings: Recordings, subject: str, session: str, settings: EpochSettings, progress: bool
 ) -> SubjectEpochs:
     """Make the epochs of all runs of a session, and normalise them together."""
