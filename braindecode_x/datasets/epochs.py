@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -261,6 +261,31 @@ class EpochsCohort(Cohort):
     @abstractmethod
     def subject(self, name: str) -> SubjectEpochs:
         """Read one subject; a ValueError when there is no such one."""
+
+
+def join_sessions(sessions: Mapping[str, SubjectEpochs]) -> SubjectEpochs:
+    """Put a subject's sessions together.
+
+    Parameters
+    ----------
+    sessions : mapping of str to SubjectEpochs
+        By what a session is called.
+
+    Returns
+    -------
+    SubjectEpochs
+        Trials have the column ``session`` besides.
+
+    Raises
+    ------
+    ValueError
+        Sessions differ in channels or times.
+    """
+    name, first = next(iter(sessions.items()))
+    for session, part in sessions.items():
+        first.layout.require(part.layout, f"{first.name} {session}", name)
+    trials = pd.concat([part.trials.assign(session=session) for session, part in sessions.items()], ignore_index=True)
+    return replace(first, epochs=np.concatenate([part.epochs for part in sessions.values()]), trials=trials)
 
 
 def refuse_missing_channels(expected: Sequence[str], found: Sequence[str], what: str) -> None:

@@ -143,7 +143,7 @@ class EpochsDataset(EpochsCohort):
             rows = pd.concat(parts, ignore_index=True)
         else:
             rows = self._events(name, events, column)
-        text = {key: rows[key].map(_text) for key in (column, "split", "concept") if key in rows}
+        text = {key: rows[key].map(as_text) for key in (column, "split", "concept") if key in rows}
         rows = rows.assign(**text).rename(columns={column: "stimulus"})
         return rows.assign(subject=name)
 
@@ -252,7 +252,7 @@ def _picked(where: str, info: mne.Info, picks: str | Sequence[str]) -> list[str]
         raise ValueError(f"{where}: picks {picks!r}: {error}") from error
 
 
-def _text(value: object) -> str:
+def as_text(value: object) -> str:
     """Write a cell as text: empty where it is missing, whole numbers without a fraction."""
     if pd.isna(value) or value == "n/a":  # type: ignore[call-overload]
         return ""

@@ -19,7 +19,7 @@ import pandas as pd
 
 from braindecode_x.datasets.cohort import SPLITS
 from braindecode_x.datasets.epoch_files import open_epochs, read_signal
-from braindecode_x.datasets.epochs import EpochsCohort, SubjectEpochs
+from braindecode_x.datasets.epochs import EpochsCohort, SubjectEpochs, join_sessions
 from braindecode_x.files import atomic_folder, read_json, unknown_name
 from braindecode_x.stimuli import FileStimuli
 
@@ -76,17 +76,12 @@ class PreprocessedEpochs(EpochsCohort):
         if name not in self.subjects:
             raise unknown_name("subject", name, self.subjects)
         files = {session: session_file(self.folder, name, session) for session in self._sessions[name]}
-        opened = {session: open_epochs(file) for session, file in files.items()}
-        trials = [self._trials(files[session], epochs).assign(session=session) for session, epochs in opened.items()]
-        parts = [read_signal(epochs, np.arange(len(epochs)), files[session]) for session, epochs in opened.items()]
-        first = next(iter(opened.values()))
-        subject = SubjectEpochs(name, parts[0], trials[0], first.info, float(first.tmin))
-        for epochs, part, rows, file in zip(opened.values(), parts, trials, files.values(), strict=True):
-            other = SubjectEpochs(name, part, rows, epochs.info, float(epochs.tmin))
-            subject.layout.require(other.layout, str(file), "the first session")
-        return SubjectEpochs(
-            name, np.concatenate(parts), pd.concat(trials, ignore_index=True), first.info, float(first.tmin)
-        )
+        return join_sessions({session: self._session(name, file) for session, file in files.items()})
+
+    def _session(self, name: str, file: Path) -> SubjectEpochs:
+        epochs = open_epochs(file)
+        signal = read_signal(epochs, np.arange(len(epochs)), file)
+        return SubjectEpochs(name, signal, self._trials(file, epochs), epochs.info, float(epochs.tmin))
 
     def _trials(self, file: Path, epochs: mne.BaseEpochs) -> pd.DataFrame:
         trials = epochs.metadata
