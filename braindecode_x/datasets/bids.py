@@ -107,7 +107,7 @@ class BidsRecordings(Recordings):
                 raw = mne_bids().read_raw_bids(file, verbose="error")
             except Exception as error:  # whatever the reader of its format meets
                 raise ValueError(f"{file.fpath}: cannot be read as BIDS ({error})") from error
-            trials = self._trials[self._trials["number"] == number].drop(columns=["number", "place"])
+            trials = self._trials[self._trials["number"] == number].drop(columns=["number", "place", "subject"])
             onsets = trials.pop("onset").to_numpy(dtype=float)
             samples = raw.first_samp + np.round(onsets * raw.info["sfreq"]).astype(int)
             yield Run(file.basename, raw, trials.assign(sample=samples).reset_index(drop=True))

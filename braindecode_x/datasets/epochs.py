@@ -99,10 +99,10 @@ class EpochsLayout:
         """
         channels = self.channels if channels is None else tuple(channels)
         refuse_missing_channels(channels, self.channels, what)
-        start = 0 if tmin is None else round((tmin - self.tmin) * self.sfreq)
-        stop = self.n_times if tmax is None else round((tmax - self.tmin) * self.sfreq)
+        cut_from, cut_to = self.tmin if tmin is None else tmin, self.tmax if tmax is None else tmax
+        start, stop = (round((edge - self.tmin) * self.sfreq) for edge in (cut_from, cut_to))
         if not 0 <= start < stop <= self.n_times:
-            asked = " to ".join("the end" if edge is None else f"{edge:g} s" for edge in (tmin or self.tmin, tmax))
+            asked = " to ".join(f"{edge:g} s" for edge in (cut_from, cut_to))
             raise ValueError(f"{what}: no window from {asked}; there are samples from {self.tmin:g} to {self.tmax:g} s")
         chosen = replace(self, channels=channels, tmin=self.tmin + start / self.sfreq, n_times=stop - start)
         return chosen, [self.channels.index(name) for name in channels], slice(start, stop)

@@ -99,6 +99,9 @@ class EpochsDataset(EpochsCohort):
             for name in events:
                 if name not in self.subjects:
                     raise unknown_name("subject of the events", name, self.subjects)
+            for name in self.subjects:
+                if name not in events:
+                    raise ValueError(f"events: subject {name!r} has no table; there are those of {', '.join(events)}")
         rows = pd.concat([self._table(name, events, column) for name in self.subjects], ignore_index=True)
         where = f"{column!r} of the epochs' metadata" if events is None else f"{column!r} of the events"
         rows, self.stimuli = join_pictures(where, rows, FolderStimuli(stimuli), seed)
@@ -148,8 +151,6 @@ class EpochsDataset(EpochsCohort):
         return rows.assign(subject=name)
 
     def _events(self, name: str, events: Mapping[str, str | Path] | str | Path, column: str) -> pd.DataFrame:
-        if isinstance(events, Mapping) and name not in events:
-            raise ValueError(f"events: subject {name!r} has no table; there are tables of {', '.join(events)}")
         file = Path(events[name] if isinstance(events, Mapping) else events)
         rows = read_table(file, column)
         rows["place"] += f" of {file}"
@@ -163,10 +164,8 @@ class EpochsDataset(EpochsCohort):
         if len(rows) == kept:
             return rows
         if len(rows) != sum(made_of):
-            raise ValueError(
-                f"{file}: {len(rows)} rows of {name}; expected {kept}, one for each epoch, or {sum(made_of)}, one for "
-                "each event that they were made of"
-            )
+            of_events = f", or {sum(made_of)}, one for each event that they were made of" if sum(made_of) > kept else ""
+            raise ValueError(f"{file}: {len(rows)} rows of {name}; expected {kept}, one for each epoch{of_events}")
         starts = np.cumsum([0, *made_of[:-1]])
         return rows.iloc[np.concatenate([start + each.selection for start, each in zip(starts, epochs, strict=True)])]
 
