@@ -31,13 +31,15 @@ class ATM(nn.Module):
     n_layers : int
     dropout : float
         Of tokens and attention layers.
+    conv_dropout : float
+        Of the convolution.
     convolution : {"shallow", "eegnet"}
         ``shallow`` is ATM-S, with `TemporalSpatialConv`; ``eegnet`` is ATM-E, with `EegNetConv`.
     published_rows : bool
         Give the convolution the first ``n_channels`` tokens, as published: the subject's token stays in and the last
         electrode drops out. Default: all tokens.
     **options
-        Of the convolution.
+        More of the convolution's.
 
     Attributes
     ----------
@@ -59,6 +61,7 @@ class ATM(nn.Module):
         d_ff: int = 256,
         n_layers: int = 1,
         dropout: float = 0.25,
+        conv_dropout: float = 0.5,
         convolution: Literal["shallow", "eegnet"] = "shallow",
         published_rows: bool = False,
         **options: Any,
@@ -75,7 +78,7 @@ class ATM(nn.Module):
         self.tokens = ElectrodeTokens(n_channels, n_times, n_subjects, d_model, dropout)
         self.layers = nn.ModuleList(AttentionLayer(d_model, n_heads, d_ff, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(d_model)
-        self.convolution = CONVOLUTIONS[convolution](self.n_rows, d_model, **options)
+        self.convolution = CONVOLUTIONS[convolution](self.n_rows, d_model, dropout=conv_dropout, **options)
         self.n_features = self.convolution.n_features
 
     def forward(self, brain: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
@@ -153,7 +156,7 @@ class EegNetConv(nn.Module):
     depth : int
         Spatial filters of each.
     kernel, separable_kernel, pool, separable_pool : int
-        In samples; shortened where a row is too short for them.
+        In samples, kernels odd; pooling is shortened where a row is too short for it.
     dropout : float
     """
 
@@ -163,8 +166,8 @@ class EegNetConv(nn.Module):
         n_times: int,
         n_filters: int = 8,
         depth: int = 2,
-        kernel: int = 64,
-        separable_kernel: int = 16,
+        kernel: int = 63,
+        separable_kernel: int = 15,
         pool: int = 4,
         separable_pool: int = 8,
         dropout: float = 0.5,
@@ -174,7 +177,7 @@ class EegNetConv(nn.Module):
         separable_pool = min(separable_pool, n_times // pool)
         self.n_features = width * (n_times // pool // separable_pool)
         self.layers = nn.Sequential(
-            nn.Conv2d(1, n_filters, (1, min(kernel, n_times)), padding="same", bias=False),
+            nn.Conv2d(1, n_filters, (1, kernel), padding="same", bias=False),
             nn.BatchNorm2d(n_filters),
             nn.Conv2d(n_filters, width, (n_rows, 1), groups=n_filters, bias=False),
             nn.BatchNorm2d(width),

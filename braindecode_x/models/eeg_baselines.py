@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ class BraindecodeEncoder(nn.Module):
 
     Raises
     ------
-    ImportError
+    ModuleNotFoundError
         braindecode is not installed.
     ValueError
         The network cannot be made for trials of this size.
@@ -47,20 +48,16 @@ class BraindecodeEncoder(nn.Module):
 
     def __init__(self, name: str, n_channels: int, n_times: int, n_features: int, sfreq: float = 250.0, **options: Any):
         super().__init__()
-        try:
-            import braindecode.models
-        except ImportError as error:
-            raise ImportError(
-                f"encoder {name!r} needs the package braindecode: pip install 'braindecode-x[baselines]'"
-            ) from error
         share = min(sfreq, n_times) / 250
         lengths = {key: max(1, round(length * share)) for key, length in LENGTHS[name].items()}
         if name == "Deep4Net" and n_times < 200:
             lengths |= {"pool_time_length": 2, "pool_time_stride": 2}
         sizes = {"n_chans": n_channels, "n_times": n_times, "n_outputs": n_features, "sfreq": sfreq}
         try:
-            self.network = getattr(braindecode.models, name)(**sizes, **{**lengths, **options})
-            self.network.eval()(torch.zeros(1, n_channels, n_times))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that lengths were shortened further, and old names inside braindecode
+                self.network = _network(name)(**sizes, **{**lengths, **options})
+                self.network.eval()(torch.zeros(1, n_channels, n_times))
         except (ValueError, RuntimeError) as error:
             raise ValueError(
                 f"encoder {name!r}: cannot be made for {n_channels} channels and {n_times} times at {sfreq:g} Hz "
@@ -72,3 +69,13 @@ class BraindecodeEncoder(nn.Module):
     def forward(self, brain: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
         """(batch, channels, times) and (batch,) ids to (batch, n_features)."""
         return self.network(brain)
+
+
+def _network(name: str) -> Any:
+    try:
+        import braindecode.models
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            f"encoder {name!r} needs the package braindecode: pip install 'braindecode-x[baselines]'"
+        ) from error
+    return getattr(braindecode.models, name)

@@ -1,7 +1,8 @@
 """LightningModules: how the systems are trained."""
 
 from braindecode_x.tasks.base import EmbeddingTask
+from braindecode_x.tasks.eeg import EegTask
 from braindecode_x.tasks.mindbridge import MindBridgeTask
 from braindecode_x.tasks.ridge import RidgeTask
 
-__all__ = ["EmbeddingTask", "MindBridgeTask", "RidgeTask"]
+__all__ = ["EegTask", "EmbeddingTask", "MindBridgeTask", "RidgeTask"]

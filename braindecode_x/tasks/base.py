@@ -94,9 +94,14 @@ class EmbeddingTask(L.LightningModule, ABC):
 
     def setup(self, stage: str) -> None:
         """Build the network, and note the data that it is trained on."""
+        trained = bool(self.standardisations)
         self.configure_model()
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
         if stage == "fit":
             self.note_data()
+        elif trained:  # on other data, perhaps: ids and statistics are the network's
+            self._refuse_other_trials(data.layout)
+            self._bring_to(data)
 
     def note_data(self) -> None:
         """Keep the statistics by which the data module standardises, and take over ids of subjects."""
@@ -186,12 +191,15 @@ class EmbeddingTask(L.LightningModule, ABC):
                         f"betas of {name}: {previous[name]} voxels, but the checkpoint expects {self.subjects[name]}; "
                         "give it the voxels, of the same mask, that it was trained on"
                     )
-            self._share_ids(data)
-            data.use_standardisations(
-                {name: (s["mean"].numpy(), s["std"].numpy()) for name, s in self.standardisations.items()}
-            )
+            self._bring_to(data)
         if changed:
             self.configure_models()
+
+    def _bring_to(self, data: Any) -> None:
+        self._share_ids(data)
+        data.use_standardisations(
+            {name: (s["mean"].numpy(), s["std"].numpy()) for name, s in self.standardisations.items()}
+        )
 
     def _share_ids(self, data: Any) -> None:
         new = getattr(self.model, "takes_new_subjects", False)  # a network that decodes whom it was not trained on

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 
 from braindecode_x.datamodules.batch import Batch, mix_within_subjects
 from braindecode_x.decoder import BrainDecoder
@@ -15,6 +14,7 @@ from braindecode_x.models.mindbridge import MindBridge, cycle_pair
 from braindecode_x.models.mindbridge_parts import MindBridgeOutput
 from braindecode_x.models.voxels import Aggregation
 from braindecode_x.tasks.base import EmbeddingTask
+from braindecode_x.tasks.distributed import gathered
 
 
 class MindBridgeTask(EmbeddingTask):
@@ -168,33 +168,6 @@ class MindBridgeTask(EmbeddingTask):
         # Subjects that are on other processes only must take part too, or gradients wait for them forever.
         terms["total"] = terms["total"] + 0 * sum(p.sum() for p in self.model.parameters() if p.requires_grad)
         return terms
-
-
-class _Gather(torch.autograd.Function):
-    """All processes' tensors of one shape, stacked; gradients of all copies are added for the process they belong to.
-
-    Written with the two collectives that every backend has.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
-        parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, values.contiguous())
-        return torch.stack(parts)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
-        gradient = gradient.contiguous()
-        dist.all_reduce(gradient)
-        return gradient[dist.get_rank()]
-
-
-def gathered(values: torch.Tensor) -> torch.Tensor:
-    """Concatenate the rows of all processes; gradients flow back to each. Numbers of rows may differ."""
-    counts = _Gather.apply(torch.tensor(len(values), device=values.device)).tolist()
-    padding = values.new_zeros(max(counts) - len(values), *values.shape[1:])
-    parts = _Gather.apply(torch.cat([values, padding]))
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
 def joint(
