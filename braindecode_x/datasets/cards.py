@@ -35,6 +35,25 @@ def read_card(name: str) -> dict[str, Any]:
     return parse_front_matter(cards[name])
 
 
+def differences(name: str, counts: dict[str, int]) -> list[str]:
+    """Say where a copy of a published data set differs from what its card counts.
+
+    Parameters
+    ----------
+    name : str
+        The card.
+    counts : dict of str to int
+        What was found, by the names of the card's ``counts``.
+
+    Returns
+    -------
+    list of str
+        For example ``["2 subjects instead of 10"]``; empty for a whole copy.
+    """
+    expected = read_card(name)["counts"]
+    return [f"{counts[what]} {what} instead of {n}" for what, n in expected.items() if counts[what] != n]
+
+
 def parse_front_matter(path: Path) -> dict[str, Any]:
     """Parse the YAML between the first two lines ``---`` of a Markdown file.
 

@@ -2,8 +2,8 @@
 
 Format
     ``preprocessed_P1-epo.fif`` to ``P4`` (and the parts that mne divided them into): epochs from -0.1 to 1.3 s at 200
-    Hz, band-passed from 0.1 to 40 Hz, in standard deviations of the baseline. A trial's event is its picture's number in
-    THINGS, from 1 on; 999999 is a catch trial, which showed none. Their metadata (``sample_attributes_P1.csv``) have
+    Hz, band-passed from 0.1 to 40 Hz, in standard deviations of the baseline. A trial's event is its picture's number
+    in THINGS, from 1 on; 999999 is a catch trial, which showed none. Their metadata (``sample_attributes_P1.csv``) have
     ``trial_type`` (exp, test or catch) and ``image_path`` (``images_meg/vest/vest_10s.jpg``).
     ``image_paths.csv`` of THINGS (osf.io/jum2f, ``Metadata/Image-specific/``), without a header: ``images/aardvark/
     aardvark_01b.jpg`` and so on, one picture a line, in the order of these numbers. It is needed where epochs come

@@ -58,6 +58,22 @@ def concept_in_words(concept: str) -> str:
     return re.sub(r"\d+$", "", concept).replace("_", " ")
 
 
+def counts(subjects: Iterable[str], pictures: pd.DataFrame) -> dict[str, int]:
+    """Count what the cards of THINGS' data sets count.
+
+    Parameters
+    ----------
+    subjects : iterable of str
+    pictures : pandas.DataFrame
+        Those that were shown, with ``concept`` and ``split``; validation counts to training.
+    """
+    found = {"subjects": len(list(subjects))}
+    for part, chosen in (("training", pictures["split"] != "test"), ("test", pictures["split"] == "test")):
+        found[f"{part} concepts"] = pictures.loc[chosen, "concept"].nunique()
+        found[f"{part} pictures"] = int(chosen.sum())
+    return found
+
+
 def draw_concepts(concepts: Iterable[str], count: int, seed: int) -> set[str]:
     """Draw concepts for validation.
 

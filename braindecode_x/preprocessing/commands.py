@@ -65,13 +65,17 @@ def eeg(
     overwrite
         Remove the output folder first when it holds epochs of other settings.
     """
+    from braindecode_x.datasets.cards import differences
     from braindecode_x.datasets.things_eeg2 import CHANNELS, ThingsEeg2Recordings
+    from braindecode_x.datasets.things_pictures import counts
     from braindecode_x.preprocessing.eeg import EpochSettings
     from braindecode_x.preprocessing.stage import preprocess
 
     source = ThingsEeg2Recordings(recordings, subjects, pictures, validation_concepts, seed)
     names = CHANNELS if channels is None else tuple(channels)
     settings = EpochSettings(names, l_freq, h_freq, sfreq, tmin, tmax, baseline, crop, normalise, mvnn_per)
+    if missing := differences("things_eeg2", counts(source.subjects, source.stimuli.table)):
+        sys.stdout.write(f"{recordings}: a part of THINGS-EEG2, with {', '.join(missing)}\n")
     made = preprocess(source, output, settings, overwrite=overwrite)
     sys.stdout.write(f"epochs of {len(made.subjects)} subjects ({', '.join(made.subjects)}): {output}\n")
 

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from things_eeg2.make import ELECTRODES, FRONT_TO_BACK, make
 
+from braindecode_x.datasets.cards import differences, read_card
 from braindecode_x.datasets.things_channels import EEG_CHANNELS
 from braindecode_x.datasets.things_eeg2 import CHANNELS, ThingsEeg2, ThingsEeg2Recordings
+from braindecode_x.datasets.things_pictures import counts
 
 TRAINING = "Preprocessed_data_250Hz/sub-01/preprocessed_eeg_training.npy"
 RAW = "Raw_data/sub-01/ses-01/raw_eeg_training.npy"
@@ -62,6 +64,23 @@ def test_every_repeat_is_a_trial_of_its_picture(untouched: Path) -> None:
             np.testing.assert_allclose(subject.epochs[rows], published["preprocessed_eeg_data"][number], rtol=1e-6)
             assert trials["repeat"].to_numpy()[rows].tolist() == list(range(len(rows)))
     assert subject.info.get_montage() is not None
+
+
+def test_the_miniature_is_as_the_card_says_but_smaller(untouched: Path) -> None:
+    card = read_card("things_eeg2")
+    subject = ThingsEeg2(untouched, validation_concepts=1).subject("sub-01")
+    layout = card["preprocessed"]
+    assert subject.epochs.shape[1:] == (card["channels"], layout["samples"])
+    assert (subject.info["sfreq"], subject.tmin) == (layout["sfreq"], layout["tmin"])
+    found = counts(["sub-01", "sub-02"], ThingsEeg2(untouched, validation_concepts=1).stimuli.table)
+    assert differences("things_eeg2", found) == [
+        "2 subjects instead of 10",
+        "5 training concepts instead of 1654",
+        "10 training pictures instead of 16540",
+        "3 test concepts instead of 200",
+        "3 test pictures instead of 200",
+    ]
+    assert differences("things_eeg2", card["counts"]) == []
 
 
 def test_splits_are_by_concept_and_follow_the_seed(untouched: Path) -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from things_meg.make import concept_of, make, pictures
 
+from braindecode_x.datasets.cards import differences, read_card
 from braindecode_x.datasets.things_channels import channel_region
 from braindecode_x.datasets.things_meg import ThingsMeg
+from braindecode_x.datasets.things_pictures import counts
 
 TRAINING = [name for name in pictures() if concept_of(name) not in ("bat1", "coat_rack")]
 TEST = ["bat1_13s", "coat_rack_13s"]
@@ -75,6 +77,18 @@ def test_the_list_of_pictures_says_what_metadata_would(untouched: Path, without_
             np.testing.assert_array_equal(found.epochs, expected.epochs)
     with pytest.raises(ValueError, match=r"preprocessed_P1-epo\.fif: has no metadata.*give image_paths"):
         opened(without_metadata)
+
+
+def test_the_miniature_is_as_the_card_says_but_smaller(untouched: Path) -> None:
+    card = read_card("things_meg")
+    subject = opened(untouched).subject("P1")
+    layout = card["preprocessed"]
+    assert subject.epochs.shape[1:] == (card["channels"], layout["samples"])
+    assert subject.info["sfreq"] == layout["sfreq"]
+    assert subject.tmin == pytest.approx(layout["tmin"])
+    found = differences("things_meg", counts(["P1", "P2"], opened(untouched).stimuli.table))
+    assert "12 training pictures instead of 19848" in found
+    assert card["counts"]["training pictures"] == 12 * card["counts"]["training concepts"]
 
 
 def test_validation_concepts_follow_the_seed(untouched: Path) -> None:
