@@ -107,10 +107,16 @@ class BidsRecordings(Recordings):
                 raw = mne_bids().read_raw_bids(file, verbose="error")
             except Exception as error:  # whatever the reader of its format meets
                 raise ValueError(f"{file.fpath}: cannot be read as BIDS ({error})") from error
-            trials = self._trials[self._trials["number"] == number].drop(columns=["number", "place", "subject"])
-            onsets = trials.pop("onset").to_numpy(dtype=float)
-            samples = raw.first_samp + np.round(onsets * raw.info["sfreq"]).astype(int)
-            yield Run(file.basename, raw, trials.assign(sample=samples).reset_index(drop=True))
+            trials = self._trials[self._trials["number"] == number]
+            outside = trials.loc[~trials["onset"].between(0, raw.times[-1]), "place"]
+            if len(outside):
+                raise ValueError(
+                    f"{file.fpath}: {raw.times[-1]:.1f} s long, but {len(outside)} events lie outside it, the first in "
+                    f"{outside.iloc[0]}"
+                )
+            samples = raw.first_samp + np.round(trials["onset"].to_numpy(float) * raw.info["sfreq"]).astype(int)
+            left = trials.drop(columns=["number", "place", "subject", "onset"]).assign(sample=samples)
+            yield Run(file.basename, raw, left.reset_index(drop=True))
 
     def _files(self, task: str | None, datatype: str) -> list[Any]:
         if not self.root.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import mne
 import numpy as np
@@ -48,7 +49,7 @@ def test_epochs_that_do_not_fit_their_trials_or_channels_are_refused(anna):
 
 def test_windows_follow_each_other_without_a_gap_or_a_sample_in_common():
     edges = np.linspace(-0.2, 1.0, 13)
-    windows = [LAYOUT.cut(None, a, b, "x")[2] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    windows = [LAYOUT.cut(None, a, b, "x")[2] for a, b in pairwise(edges)]
     assert [k for window in windows for k in range(window.start, window.stop)] == list(range(120))
 
 
@@ -101,7 +102,7 @@ def test_channels_and_times_are_taken_from_anybodys_epochs(anna):
     signal = np.concatenate([anna.epochs[:, [4]], eog, anna.epochs[:, [0, 1, 2, 3, 5]]], axis=1)
     theirs = mne.EpochsArray(np.concatenate([early, signal], axis=2), info, tmin=-0.08, verbose="error")
     np.testing.assert_array_equal(anna.layout.take(theirs), anna.epochs)
-    with pytest.raises(ValueError, match="of 6 expected channels .*: O2; "):
+    with pytest.raises(ValueError, match=r"of 6 expected channels .*: O2; "):
         anna.layout.take(theirs.copy().drop_channels(["O2"]))
     with pytest.raises(ValueError, match="sampled at 50 Hz; expected 100 Hz"):
         anna.layout.take(theirs.copy().decimate(2, verbose="error"))
@@ -109,7 +110,7 @@ def test_channels_and_times_are_taken_from_anybodys_epochs(anna):
 
 def test_values_that_are_not_finite_are_named(anna):
     broken = changed(changed(anna, "Pz", np.nan, 270), "Oz", np.inf, slice(260, 262))
-    with pytest.raises(ValueError, match="epochs of anna: .* in 3 trials, the first is trial 260, .* Pz, Oz;"):
+    with pytest.raises(ValueError, match=r"epochs of anna: .* in 3 trials, the first is trial 260, .* Pz, Oz;"):
         broken.refuse_bad_values(range(6))
     broken.refuse_bad_values([0, 1, 3, 5])  # the others may be decoded
 
@@ -127,7 +128,7 @@ def test_sessions_are_put_together_when_they_fit(anna):
     both = join_sessions({"ses-01": anna, "ses-02": replace(anna, epochs=anna.epochs * 2)})
     assert both.trials["session"].value_counts().to_dict() == {"ses-01": 300, "ses-02": 300}
     np.testing.assert_array_equal(both.epochs[300:], anna.epochs * 2)
-    with pytest.raises(ValueError, match="anna ses-02: 14 samples .* as ses-01"):
+    with pytest.raises(ValueError, match=r"anna ses-02: 14 samples .* as ses-01"):
         join_sessions({"ses-01": anna, "ses-02": replace(anna, epochs=anna.epochs[..., 1:])})
 
 

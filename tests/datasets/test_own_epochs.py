@@ -192,7 +192,7 @@ def test_files_that_are_missing_or_damaged_are_named(pictures, tmp_path):
         EpochsDataset(file, pictures)
     with pytest.raises(ValueError, match="unknown subject 'ann'"):
         EpochsDataset({"anna": made()}, pictures).subject("ann")
-    with pytest.raises(ValueError, match="epochs of anna: expected a file or mne.Epochs"):
+    with pytest.raises(ValueError, match=r"epochs of anna: expected a file or mne\.Epochs"):
         EpochsDataset({"anna": []}, pictures)
     with pytest.raises(ValueError, match="picks 'egg'"):
         EpochsDataset(made(), pictures, picks="egg").subject("sub-01")
