@@ -118,10 +118,10 @@ def set_montage(info: mne.Info, montage: str, where: str = "montage") -> None:
     ValueError
         There is no such montage, or it lacks electrodes; the message gives its nearest names.
     """
-    builtin = mne.channels.get_builtin_montages()
-    if montage not in builtin:
-        raise unknown_name("montage", montage, builtin)
-    places = mne.channels.make_standard_montage(montage)
+    try:
+        places = mne.channels.make_standard_montage(montage)
+    except ValueError:
+        raise unknown_name("montage", montage, mne.channels.get_builtin_montages()) from None
     electrodes = [info["ch_names"][row] for row in mne.pick_types(info, eeg=True, exclude=())]
     channel_rows(f"{where}: montage {montage!r}", places.ch_names, electrodes)
     info.set_montage(places, verbose="error")

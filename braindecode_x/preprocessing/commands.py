@@ -3,81 +3,135 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from braindecode_x.preprocessing.settings import EpochSettings, MegSettings
+
+if TYPE_CHECKING:
+    from braindecode_x.datasets.recordings import Recordings
 
 
 def eeg(
     recordings: Path,
     output: Path,
+    layout: Literal["things-eeg2", "bids"] = "things-eeg2",
     subjects: list[str] | None = None,
     pictures: Path | None = None,
-    channels: list[str] | None = None,
-    l_freq: float | None = None,
-    h_freq: float | None = None,
-    sfreq: float | None = 250.0,
-    tmin: float = -0.2,
-    tmax: float = 1.0,
-    baseline: tuple[float | None, float | None] | None = (None, 0.0),
-    crop: tuple[float, float] | None = None,
-    normalise: Literal["mvnn", "zscore", "none"] = "mvnn",
-    mvnn_per: Literal["epochs", "time"] = "epochs",
+    task: str | None = None,
+    column: str = "stim_file",
+    trial_types: list[str] | None = None,
     validation_concepts: int = 100,
     seed: int = 0,
     overwrite: bool = False,
+    **settings: Any,
 ) -> None:
     """Turn raw EEG into epochs that training starts from; a run that was cut goes on where it stopped.
 
     Parameters
     ----------
     recordings
-        The folder of THINGS-EEG2, with Raw_data/.
+        The folder of THINGS-EEG2, with Raw_data/, or a BIDS folder.
+    output
+        Folder for the epochs, one FIF file a session, and the settings.
+    layout
+        What the folder of recordings is.
+    subjects
+        For example [sub-01, sub-02]; default: all.
+    pictures
+        The folder of pictures; default: the recordings' own, or its stimuli/ in a BIDS folder.
+    task
+        With BIDS: only this task.
+    column
+        With BIDS: the column of the tables of events that names the picture.
+    trial_types
+        With BIDS: only events of these types; default: those that name a picture.
+    validation_concepts
+        With THINGS-EEG2: how many training concepts are held out for validation; they take no part in normalisation.
+    seed
+        Of the splits that are drawn.
+    overwrite
+        Remove the output folder first when it holds epochs of other settings.
+    **settings
+        How epochs are made; with THINGS-EEG2 the channels are by default the published 63, in the published order.
+    """
+    chosen = EpochSettings(**settings)
+    if layout == "bids":
+        return _preprocess(
+            _bids(recordings, pictures, task, subjects, "eeg", column, trial_types, seed), output, chosen, overwrite
+        )
+    from braindecode_x.datasets.cards import differences
+    from braindecode_x.datasets.things_eeg2 import CHANNELS, ThingsEeg2Recordings
+    from braindecode_x.datasets.things_pictures import counts
+
+    source = ThingsEeg2Recordings(recordings, subjects, pictures, validation_concepts, seed)
+    if missing := differences("things_eeg2", counts(source.subjects, source.stimuli.table)):
+        sys.stdout.write(f"{recordings}: a part of THINGS-EEG2, with {', '.join(missing)}\n")
+    _preprocess(source, output, replace(chosen, channels=chosen.channels or CHANNELS), overwrite)
+
+
+def meg(
+    recordings: Path,
+    output: Path,
+    subjects: list[str] | None = None,
+    pictures: Path | None = None,
+    task: str | None = None,
+    column: str = "stim_file",
+    trial_types: list[str] | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    **settings: Any,
+) -> None:
+    """Turn raw MEG in a BIDS folder into epochs that training starts from; a run that was cut goes on.
+
+    Parameters
+    ----------
+    recordings
+        The BIDS folder.
     output
         Folder for the epochs, one FIF file a session, and the settings.
     subjects
         For example [sub-01, sub-02]; default: all.
     pictures
-        The folder with training_images/ and test_images/; default: the recordings'.
-    channels
-        Channels to take, in this order; default: the published 63, in the order that published decoders expect.
-    l_freq
-        Lower edge of the band-pass filter in Hz; default: none.
-    h_freq
-        Upper edge of the band-pass filter in Hz; default: none.
-    sfreq
-        Sampling rate of the epochs in Hz; null: as recorded.
-    tmin
-        Seconds from the onset of the picture to the first sample.
-    tmax
-        Seconds from the onset of the picture to the last sample.
-    baseline
-        Seconds from the onset between which each channel's mean is subtracted, [null, 0] by default; null: none is.
-    crop
-        Seconds from the onset of what is kept at the end, the end not included; the published arrays keep [0, 1].
-    normalise
-        Whiten by the noise covariance of each session's training trials, or z-score by them, or leave volts.
-    mvnn_per
-        What the noise covariance is computed over.
-    validation_concepts
-        How many of the training concepts are held out for validation; their trials take no part in normalisation.
+        The folder of pictures; default: stimuli/ in the BIDS folder.
+    task
+        Only this task.
+    column
+        The column of the tables of events that names the picture.
+    trial_types
+        Only events of these types; default: those that name a picture.
     seed
-        Draws them.
+        Of the splits that are drawn.
     overwrite
         Remove the output folder first when it holds epochs of other settings.
+    **settings
+        How epochs are made.
     """
-    from braindecode_x.datasets.cards import differences
-    from braindecode_x.datasets.things_eeg2 import CHANNELS, ThingsEeg2Recordings
-    from braindecode_x.datasets.things_pictures import counts
-    from braindecode_x.preprocessing.eeg import EpochSettings
+    source = _bids(recordings, pictures, task, subjects, "meg", column, trial_types, seed)
+    _preprocess(source, output, MegSettings(**settings), overwrite)
+
+
+def _bids(
+    root: Path,
+    pictures: Path | None,
+    task: str | None,
+    subjects: list[str] | None,
+    datatype: Literal["eeg", "meg"],
+    column: str,
+    trial_types: list[str] | None,
+    seed: int,
+) -> Recordings:
+    from braindecode_x.datasets.bids import BidsRecordings
+
+    return BidsRecordings(root, pictures, task, subjects, datatype, column, trial_types, seed)
+
+
+def _preprocess(source: Recordings, output: Path, settings: EpochSettings, overwrite: bool) -> None:
     from braindecode_x.preprocessing.stage import preprocess
 
-    source = ThingsEeg2Recordings(recordings, subjects, pictures, validation_concepts, seed)
-    names = CHANNELS if channels is None else tuple(channels)
-    settings = EpochSettings(names, l_freq, h_freq, sfreq, tmin, tmax, baseline, crop, normalise, mvnn_per)
-    if missing := differences("things_eeg2", counts(source.subjects, source.stimuli.table)):
-        sys.stdout.write(f"{recordings}: a part of THINGS-EEG2, with {', '.join(missing)}\n")
-    made = preprocess(source, output, settings, overwrite=overwrite)
+    made = preprocess(source, output, settings, overwrite)
     sys.stdout.write(f"epochs of {len(made.subjects)} subjects ({', '.join(made.subjects)}): {output}\n")
 
 
-COMMANDS = {"_help": "Turn raw recordings into epochs that training starts from.", "eeg": eeg}
+COMMANDS = {"_help": "Turn raw recordings into epochs that training starts from.", "eeg": eeg, "meg": meg}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import mne
@@ -17,55 +16,21 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
-from braindecode_x.datasets.epoch_files import channel_rows, chunks
+from braindecode_x.datasets.epoch_files import channel_rows, chunks, set_montage
 from braindecode_x.datasets.epochs import SubjectEpochs
 from braindecode_x.datasets.recordings import Run
+from braindecode_x.preprocessing.settings import EpochSettings, MegSettings
 
+__all__ = [
+    "EpochSettings",
+    "MegSettings",
+    "make_epochs",
+    "noise_covariance",
+    "normalise",
+    "shrunk_covariance",
+    "whiten",
+]
 BATCH = 2**25  # numbers (float64) that one step of a covariance holds
-
-
-@dataclass(frozen=True)
-class EpochSettings:
-    """How epochs are made.
-
-    Parameters
-    ----------
-    channels : tuple of str, optional
-        Channels to take, in this order; default: all EEG or MEG channels that are not marked bad.
-    l_freq, h_freq : float, optional
-        Edges of the band-pass filter of the continuous signal in Hz; default: no high-pass, no low-pass.
-    sfreq : float, optional
-        Sampling rate of the epochs in Hz; default: as recorded. Resampling low-passes at half the new rate.
-    tmin, tmax : float
-        Seconds from the onset of the picture to the first and the last sample.
-    baseline : tuple of float, or None
-        Seconds from the onset; the mean of each channel between them is subtracted. ``None`` within it: the first or
-        the last sample. ``None``: no correction.
-    crop : tuple of float, optional
-        Seconds from the onset of what is kept after all this, the end not included. The published arrays keep (0, 1).
-    normalise : {"mvnn", "zscore", "none"}
-        Within each session, from its training trials: whiten by the noise covariance (`noise_covariance`), or make each
-        channel's mean 0 and standard deviation 1, or leave volts and tesla.
-    mvnn_per : {"epochs", "time"}
-        What the noise covariance is computed over.
-    """
-
-    channels: tuple[str, ...] | None = None
-    l_freq: float | None = None
-    h_freq: float | None = None
-    sfreq: float | None = 250.0
-    tmin: float = -0.2
-    tmax: float = 1.0
-    baseline: tuple[float | None, float | None] | None = (None, 0.0)
-    crop: tuple[float, float] | None = None
-    normalise: Literal["mvnn", "zscore", "none"] = "mvnn"
-    mvnn_per: Literal["epochs", "time"] = "epochs"
-
-    def __post_init__(self) -> None:
-        if not self.tmin < self.tmax:
-            raise ValueError(f"tmin and tmax: expected tmin < tmax, found {self.tmin} and {self.tmax}")
-        if self.crop is not None and not self.tmin <= self.crop[0] < self.crop[1] <= self.tmax:
-            raise ValueError(f"crop: expected a start and an end in {self.tmin} to {self.tmax} s, found {self.crop}")
 
 
 def make_epochs(run: Run, settings: EpochSettings, progress: bool = True) -> SubjectEpochs:
@@ -96,6 +61,8 @@ def make_epochs(run: Run, settings: EpochSettings, progress: bool = True) -> Sub
     """
     name, raw, trials = run
     _pick(raw, settings.channels, name)
+    if settings.montage is not None:
+        set_montage(raw.info, settings.montage, name)
     if settings.l_freq is not None or settings.h_freq is not None:
         raw.load_data(verbose="error").filter(settings.l_freq, settings.h_freq, verbose="error")
     samples = trials["sample"].to_numpy(dtype=np.int64)

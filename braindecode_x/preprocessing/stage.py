@@ -78,7 +78,8 @@ def _claim(output: Path, recordings: Recordings, settings: EpochSettings, overwr
         "splits": _splits(table),
         **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()},
     }
-    if (output / SETTINGS).is_file():
+    made = [file for file in output.glob("*/*/*_epo.fif") if not file.parent.name.startswith(".")]
+    if made and (output / SETTINGS).is_file():
         found = read_json(output / SETTINGS)
         changed = sorted(key for key in wanted.keys() | found.keys() if found.get(key) != wanted.get(key))
         if changed and not overwrite:
@@ -101,7 +102,27 @@ def _splits(table: pd.DataFrame) -> str:
 def session_epochs(
     recordings: Recordings, subject: str, session: str, settings: EpochSettings, progress: bool
 ) -> SubjectEpochs:
-    """Make the epochs of all runs of a session, and normalise them together."""
+    """Make the epochs of all runs of a session, and normalise them together.
+
+    Parameters
+    ----------
+    recordings : Recordings
+    subject, session : str
+        Names.
+    settings : EpochSettings
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    SubjectEpochs
+        Trials have the column ``run`` besides.
+
+    Raises
+    ------
+    ValueError
+        A run does not fit its trials or the first run, or the session cannot be normalised.
+    """
     runs = [make_epochs(run, settings, progress) for run in recordings.runs(subject, session)]
     if not runs:
         raise ValueError(f"{subject} {session}: holds no run")

@@ -184,6 +184,14 @@ def test_other_settings_do_not_mix_into_a_folder(things: Path, ready: Path, tmp_
     assert PreprocessedEpochs(output).subjects == ("sub-02",)
 
 
+def test_settings_that_made_nothing_do_not_claim_the_folder(things: Path, tmp_path: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        run(things, tmp_path / "out", *PUBLISHED, "--channels", "[Oz, PO9]")
+    assert "'PO9'; did you mean" in capsys.readouterr().err
+    run(things, tmp_path / "out", *PUBLISHED, "--channels", "[Oz, PO7]", "--subjects", "[sub-01]")
+    assert PreprocessedEpochs(tmp_path / "out").subject("sub-01").channels == ["Oz", "PO7"]
+
+
 def test_a_bad_session_is_named_and_what_was_made_before_stays(things: Path, tmp_path: Path, monkeypatch) -> None:
     folder = Path(shutil.copytree(things, tmp_path / "things"))
     file = folder / "Raw_data" / "sub-01" / "ses-02" / "raw_eeg_test.npy"
