@@ -30,7 +30,7 @@ __all__ = [
     "shrunk_covariance",
     "whiten",
 ]
-BATCH = 2**25  # numbers (float64) that one step of a covariance holds
+BATCH = 2**22  # numbers (float64) in each of the arrays of one step of the noise covariance
 
 
 def make_epochs(run: Run, settings: EpochSettings, progress: bool = True) -> SubjectEpochs:
@@ -219,7 +219,7 @@ def noise_covariance(
     groups = [
         rows[order[starts[chosen][:, None] + np.arange(count)]]  # (conditions, repeats)
         for count in counts
-        for chosen in _batches(np.flatnonzero(repeats == count), count * epochs[0].size)
+        for chosen in _batches(np.flatnonzero(repeats == count), count, epochs.shape, per)
     ]
     covariance = np.zeros((epochs.shape[1],) * 2)
     for group in track(groups, "noise covariance", disable=not progress):
@@ -230,8 +230,10 @@ def noise_covariance(
     return covariance
 
 
-def _batches(conditions: np.ndarray, size: int) -> list[np.ndarray]:
-    step = max(1, BATCH // size)
+def _batches(conditions: np.ndarray, repeats: int, shape: tuple[int, ...], per: str) -> list[np.ndarray]:
+    _, channels, times = shape
+    covariances = repeats if per == "epochs" else times
+    step = max(1, BATCH // (channels * max(repeats * times, covariances * channels)))
     return [conditions[start : start + step] for start in range(0, len(conditions), step)]
 
 
