@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from braindecode_x.files import atomic_path, file_hash, unknown_name, write_json, write_text
+from braindecode_x.files import atomic_folder, atomic_path, file_hash, unknown_name, write_json, write_text
 
 HALF_WRITTEN = """
 import sys, time
@@ -46,6 +46,28 @@ def test_atomic_path_keeps_the_old_file_when_the_writer_raises(tmp_path):
         write_until_the_disk_is_full()
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_atomic_folder_is_there_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "new" / "folder"
+    (tmp_path / "new" / ".partial-folder").mkdir(parents=True)  # as a killed run leaves it
+    (tmp_path / "new" / ".partial-folder" / "old.txt").touch()
+
+    def write(name, fail):
+        with atomic_folder(target) as temporary:
+            (temporary / name).write_text("new")
+            if fail:
+                raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        write("a.txt", fail=True)
+    assert not list((tmp_path / "new").iterdir())
+    write("a.txt", fail=False)
+    with pytest.raises(OSError, match="no space left"):
+        write("b.txt", fail=True)
+    assert [path.name for path in target.iterdir()] == ["a.txt"]
+    write("b.txt", fail=False)
+    assert [path.name for path in target.iterdir()] == ["b.txt"]
 
 
 def test_kill_in_the_middle_of_writing_leaves_the_old_file(tmp_path):

@@ -5,17 +5,23 @@ from braindecode_x.datasets.cards import read_card
 from braindecode_x.datasets.epochs import EpochsCohort, SubjectEpochs
 from braindecode_x.datasets.haxby import Haxby2001, Recording
 from braindecode_x.datasets.own_epochs import EpochsDataset
+from braindecode_x.datasets.preprocessed_epochs import PreprocessedEpochs
 from braindecode_x.datasets.simulated_fmri import SimulatedFmri
 from braindecode_x.datasets.table_betas import TableBetas
+from braindecode_x.datasets.things_eeg2 import ThingsEeg2
+from braindecode_x.datasets.things_meg import ThingsMeg
 
 __all__ = [
     "EpochsCohort",
     "EpochsDataset",
     "Haxby2001",
+    "PreprocessedEpochs",
     "Recording",
     "SimulatedFmri",
     "SubjectBetas",
     "SubjectEpochs",
     "TableBetas",
+    "ThingsEeg2",
+    "ThingsMeg",
     "read_card",
 ]
