@@ -292,9 +292,10 @@ def refuse_missing_channels(expected: Sequence[str], found: Sequence[str], what:
     """Raise a ValueError that names the channels which are expected and not found, with the nearest that are found."""
     missing = [name for name in expected if name not in found]
     if missing:
+        alike = [name for name in found if name.casefold() == missing[0].casefold()]
         raise ValueError(
             f"{what}: {len(missing)} of {len(expected)} expected channels are not among the {len(found)} found: "
-            f"{_listed(missing)}; {unknown_name('channel', missing[0], found)}"
+            f"{_listed(missing)}; {unknown_name('channel', missing[0], alike or found)}"
         )
 
 
