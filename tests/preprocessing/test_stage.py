@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -211,6 +212,29 @@ def test_a_bad_session_is_named_and_what_was_made_before_stays(things: Path, tmp
     with pytest.raises(ValueError, match=rf"sub-01 ses-02 test: .*{flat}.*flat"):
         stage.preprocess(recordings, tmp_path / "out", EpochSettings(CHANNELS, crop=(0, 1)), progress=False)
     assert times_of(tmp_path / "out") == made
+
+
+class Poison:
+    """What runs a command when it is unpickled."""
+
+    def __init__(self, target: Path):
+        self.target = target
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+
+def test_a_poisoned_recording_is_refused_and_not_run(things: Path, tmp_path: Path, capsys) -> None:
+    folder = Path(shutil.copytree(things, tmp_path / "things"))
+    file = folder / "Raw_data" / "sub-01" / "ses-02" / "raw_eeg_test.npy"
+    np.save(file, {**np.load(file, allow_pickle=True).item(), "highpass": Poison(tmp_path / "ran")})
+    with pytest.raises(SystemExit):
+        run(folder, tmp_path / "out", *PUBLISHED)
+    found = capsys.readouterr().err
+    assert f"{file}: refused" in found
+    assert "posix.system" in found
+    assert not (tmp_path / "ran").exists()
+    assert [path.parent.name for path in times_of(tmp_path / "out")] == ["ses-01"]
 
 
 def test_damaged_outputs_are_named(ready: Path, tmp_path: Path) -> None:
