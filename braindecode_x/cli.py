@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import auto_cli
 
+from braindecode_x.embedding_commands import caption, prior
 from braindecode_x.preprocessing.commands import COMMANDS as PREPROCESS_COMMANDS
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def reconstruct(
     noise: float | None = None,
     candidates: int | None = None,
     ranker: str | None = None,
+    low_level: Path | None = None,
+    strength: float | None = None,
     overwrite: bool = False,
 ) -> None:
     """Turn a file of embeddings into pictures; a run that was cut goes on where it stopped.
@@ -110,6 +113,10 @@ def reconstruct(
         Pictures drawn for each that is kept: the one whose own embedding is nearest to the given one.
     ranker
         CLIP folder that ranks candidates, where the embeddings are of a local model other than "embedded".
+    low_level
+        File of latents that a low-level branch predicted of the same trials: pictures to start from.
+    strength
+        With low_level, the share of the denoising that is run from there, up to 1: start from noise.
     overwrite
         Remove the output folder first when it holds reconstructions of other settings.
     """
@@ -123,6 +130,7 @@ def reconstruct(
         "guidance_text": guidance_text,
         "noise": noise,
         "candidates": candidates,
+        "strength": strength,
     }
     sampling = {name: value for name, value in chosen.items() if value is not None}
     manifest = reconstruct_file(
@@ -135,6 +143,7 @@ def reconstruct(
         sampling,
         overwrite,
         ranker=None if ranker is None else ClipEncoder(ranker),
+        low_level=low_level,
     )
     say(f"{len(manifest)} pictures: {output}")
 
@@ -311,6 +320,8 @@ def say(text: str) -> None:
 COMMANDS: dict[str, Any] = {
     "preprocess": PREPROCESS_COMMANDS,
     "embed": embed,
+    "prior": prior,
+    "caption": caption,
     "reconstruct": reconstruct,
     "evaluate": evaluate,
     "compare": compare,

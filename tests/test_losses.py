@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from braindecode_x.losses import MindBridgeLoss, soft_clip_loss, unit_mse
+from braindecode_x.losses import AtmLoss, MindBridgeLoss, contrast, soft_clip_loss, unit_mse
+from braindecode_x.models.eeg import EegOutput
 from braindecode_x.models.mindbridge_parts import MindBridgeOutput
 
 
@@ -82,3 +83,59 @@ def test_senseless_weights_are_refused():
         MindBridgeLoss(cycle=-1)
     with pytest.raises(ValueError, match="temperature: expected a number above 0, found 0"):
         MindBridgeLoss(temperature=0)
+
+
+def test_contrast_written_out():
+    predicted, target, scale = draw(4, 3, seed=1), draw(4, 3, seed=2), torch.tensor(1.7)
+    logits = scale * predicted @ target.T
+    rows = [-logits[k].log_softmax(0)[k] for k in range(4)]
+    columns = [-logits[:, k].log_softmax(0)[k] for k in range(4)]
+    torch.testing.assert_close(contrast(predicted, target, scale), torch.stack(rows + columns).mean())
+
+
+def test_our_loss_does_not_see_the_norm_of_embeddings_and_the_published_one_does():
+    image, target = draw(5, 8, seed=1), draw(5, 8, seed=2)
+    for published in (False, True):
+        loss = AtmLoss("reconstruction", published_loss=published)
+        one, other = (loss(EegOutput(each, None), target, None)["total"] for each in (image, 3 * image))
+        assert torch.allclose(one, other) != published
+
+
+def test_the_scale_of_the_contrast_is_learned_and_bounded():
+    image, target = draw(5, 8, seed=1), draw(5, 8, seed=2)
+    loss = AtmLoss({"clip_image": 1.0})
+    assert loss.logit_scale.exp().item() == pytest.approx(1 / 0.07)
+    terms = loss(EegOutput(image, None), target, None)
+    units = [torch.nn.functional.normalize(each, dim=1) for each in (image, target)]
+    torch.testing.assert_close(terms["total"], contrast(*units, torch.tensor(1 / 0.07)))
+    terms["total"].backward()
+    assert loss.logit_scale.grad.abs() > 0
+    loss.logit_scale.data.fill_(50.0)
+    expected = contrast(*units, torch.tensor(100.0))
+    torch.testing.assert_close(loss(EegOutput(image, None), target, None)["total"], expected)
+
+
+def test_a_text_head_takes_the_contrast_with_texts():
+    image, text, target = draw(5, 8, seed=1), draw(5, 8, seed=2), draw(5, 8, seed=3)
+    loss = AtmLoss({"clip_text": 1.0})
+    for output, used in ((EegOutput(image, text), text), (EegOutput(image, None), image)):
+        units = [torch.nn.functional.normalize(each, dim=1) for each in (used, target)]
+        found = loss(output, draw(5, 8), target)["clip_text"]
+        torch.testing.assert_close(found, contrast(*units, torch.tensor(1 / 0.07)))
+
+
+def test_the_mean_squared_error_of_ours_is_the_squared_distance_of_unit_vectors():
+    image, target = draw(5, 8, seed=1), draw(5, 8, seed=2)
+    found = AtmLoss("reconstruction")(EegOutput(image, None), target, None)["mse_image"]
+    torch.testing.assert_close(found, 2 * (1 - torch.cosine_similarity(image, target).mean()))
+
+
+def test_senseless_mixes_are_refused():
+    with pytest.raises(ValueError, match="unknown mix of losses 'retrival'; did you mean 'retrieval'"):
+        AtmLoss("retrival")
+    with pytest.raises(ValueError, match="unknown term of the loss 'clip_images'; did you mean 'clip_image'"):
+        AtmLoss({"clip_images": 1.0})
+    with pytest.raises(ValueError, match="weight of mse_image: expected at least 0, found -1"):
+        AtmLoss({"mse_image": -1.0})
+    with pytest.raises(ValueError, match="no term is left"):
+        AtmLoss({"clip_text": 1.0})(EegOutput(draw(5, 8), None), draw(5, 8), None)

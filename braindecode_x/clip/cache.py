@@ -7,9 +7,10 @@ import logging
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import torch
+from PIL import Image
 from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -23,6 +24,17 @@ from braindecode_x.stimuli import Stimuli
 
 logger = logging.getLogger(__name__)
 BATCH, SHARD = 64, 256
+
+
+class PictureEncoder(Protocol):
+    """What turns pictures into embeddings of one space."""
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """Of its embeddings."""
+
+    def encode_images(self, images: list[Image.Image]) -> torch.Tensor:
+        """Embed pictures: (n, *shape)."""
 
 
 class TargetCache:
@@ -115,14 +127,14 @@ class MappedTargets:
 
 
 def image_targets(
-    stimuli: Stimuli, encoder: ClipEncoder | TokenEncoder, root: str | Path | None = None, progress: bool = True
+    stimuli: Stimuli, encoder: PictureEncoder, root: str | Path | None = None, progress: bool = True
 ) -> MappedTargets:
     """Embed the pictures of a set, from the cache where it has them.
 
     Parameters
     ----------
     stimuli : Stimuli
-    encoder : ClipEncoder or TokenEncoder
+    encoder : ClipEncoder, TokenEncoder or another with their ``space`` and ``encode_images``
     root : str or Path, optional
         Cache folder.
     progress : bool

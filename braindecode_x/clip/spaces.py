@@ -21,10 +21,10 @@ class EmbeddingSpace:
         open_clip's name of the architecture, or the folder's name for a local model.
     weights : str
         Pretrained tag, or ``sha256:`` and the hash of a local folder's configuration and weights.
-    kind : {"pooled", "tokens"}
-        One vector a picture, or one a token.
+    kind : {"pooled", "tokens", "latents"}
+        One vector a picture, one a token, or a map that an image autoencoder can decode.
     shape : tuple of int
-        Shape of one embedding: ``(d,)`` pooled, ``(tokens, d)`` otherwise.
+        Shape of one embedding: ``(d,)`` pooled, ``(tokens, d)``, ``(channels, height, width)`` for latents.
     normalisation : {"unit", "first-token", "end-token", "none"}
         ``unit``: Euclidean norm 1. ``first-token``, ``end-token``: divided by the norm of a picture's first token or
         of the token at a text's end, which are the pooled embeddings (MindBridge, arXiv 2404.07850).
@@ -32,7 +32,7 @@ class EmbeddingSpace:
 
     model: str
     weights: str
-    kind: Literal["pooled", "tokens"]
+    kind: Literal["pooled", "tokens", "latents"]
     shape: tuple[int, ...]
     normalisation: Literal["unit", "first-token", "end-token", "none"]
 

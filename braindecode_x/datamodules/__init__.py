@@ -3,5 +3,6 @@
 from braindecode_x.datamodules.batch import Batch, collate
 from braindecode_x.datamodules.betas import BetasDataModule
 from braindecode_x.datamodules.epochs import EpochsDataModule
+from braindecode_x.datamodules.predicted import PredictedEmbeddings
 
-__all__ = ["Batch", "BetasDataModule", "EpochsDataModule", "collate"]
+__all__ = ["Batch", "BetasDataModule", "EpochsDataModule", "PredictedEmbeddings", "collate"]

@@ -280,6 +280,11 @@ class CohortDataModule(L.LightningDataModule, ABC):
         data = self.pictures(name, self._rows(name, split), {}, training=False)
         return data.names, np.stack([data[row].brain.numpy() for row in range(len(data))])
 
+    def shown(self, name: str, split: str) -> list[str]:
+        """Return the pictures of a split that a subject saw, each once, in the order of their first trials."""
+        stimuli = self.recordings[name].stimuli(self._rows(name, split))
+        return [stimulus for stimulus in dict.fromkeys(stimuli.tolist()) if stimulus]
+
     def train_dataloader(self) -> DataLoader:
         """Give shuffled batches over all subjects; a rest that is smaller than a batch is left out."""
         data = self._dataset("train", training=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +188,16 @@ class LatentReconstructor(Reconstructor):
             return (factors * output.unflatten(0, (len(kinds), n))).sum(0)
 
         return guided
+
+    @cached_property
+    def latent_space(self) -> EmbeddingSpace:
+        """What `encode` gives and `decode` takes; it is another one where the autoencoder's weights are others."""
+        digest = hashlib.sha256()
+        for value in self.vae.state_dict().values():
+            digest.update(value.cpu().contiguous().numpy().tobytes())
+        size = self.unet.config.sample_size
+        shape = (self.unet.config.in_channels, size, size)
+        return EmbeddingSpace("image autoencoder", f"sha256:{digest.hexdigest()[:16]}", "latents", shape, "none")
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor) -> torch.Tensor:

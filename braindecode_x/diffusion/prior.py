@@ -301,7 +301,7 @@ class EmbeddingPrior:
         Raises
         ------
         ValueError
-            Another shape, or a wrong number of ids.
+            Another shape, a wrong number of ids, or a scheduler that fails with so few steps.
         """
         if tuple(embeddings.shape[1:]) != self.space.shape:
             raise ValueError(f"prior: expected embeddings (n, {self.space.shape[0]}), found {tuple(embeddings.shape)}")
@@ -315,7 +315,13 @@ class EmbeddingPrior:
             generators = keyed_generators(seed, ids, sample)
             options = (settings.steps, settings.guidance, settings.noise)
             drawn.append(sample_prior(self.network, condition, scheduler, generators, *options))
-        return self.space.normalised(self.network.restore(torch.stack(drawn).mean(0))).cpu()
+        mean = torch.stack(drawn).mean(0)
+        if not mean.isfinite().all():  # some schedulers fail with few steps
+            raise ValueError(
+                f"prior: {settings.scheduler} with {settings.steps} steps gave values that are not finite; choose more "
+                "steps, or another scheduler"
+            )
+        return self.space.normalised(self.network.restore(mean)).cpu()
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the folder: the network as diffusers saves it, and ``prior.json``, which comes last."""

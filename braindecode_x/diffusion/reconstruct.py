@@ -14,6 +14,7 @@ from rich.progress import track
 
 from braindecode_x.clip import ClipEncoder
 from braindecode_x.diffusion.latent import LatentReconstructor
+from braindecode_x.diffusion.low_level import matched_latents
 from braindecode_x.diffusion.reconstructor import Reconstructor
 from braindecode_x.embeddings import Embeddings
 from braindecode_x.files import atomic_path, file_hash, read_json, write_json
@@ -33,6 +34,7 @@ def reconstruct_file(
     overwrite: bool = False,
     progress: bool = True,
     ranker: ClipEncoder | None = None,
+    low_level: str | Path | None = None,
 ) -> pd.DataFrame:
     """Reconstruct every embedding of a file as PNG pictures.
 
@@ -59,6 +61,9 @@ def reconstruct_file(
         Show a bar.
     ranker : ClipEncoder, optional
         Ranks candidates, where the sampling asks for several; default: the model that the embeddings are of.
+    low_level : str or Path, optional
+        File of latents, with the same ids, that a `LowLevelTask` predicted: pictures to start from, with the sampling's
+        ``strength``.
 
     Returns
     -------
@@ -68,7 +73,8 @@ def reconstruct_file(
     Raises
     ------
     ValueError
-        The folder holds pictures of other settings, or the embeddings are of another space.
+        The folder holds pictures of other settings, the embeddings or latents are of another space, or latents are
+        missing.
     """
     if samples < 1 or batch_size < 1:
         raise ValueError(f"samples and batch_size: expected at least 1, found {samples} and {batch_size}")
@@ -79,8 +85,10 @@ def reconstruct_file(
     model = model.with_sampling(**(sampling or {}))
     model.ranker = ranker
     model.space.require(given.space, f"reconstructor {str(reconstructor)!r}")
+    starts = None if low_level is None else matched_latents(Embeddings.load(low_level), given, model)
     settings = {
         "embeddings": file_hash(embeddings),
+        "low_level": None if low_level is None else file_hash(low_level),
         "reconstructor": model.fingerprint,
         "space": model.space.to_dict(),
         "seed": seed,
@@ -94,6 +102,8 @@ def reconstruct_file(
     _claim(output, settings, overwrite)
     for rows, sample in _batches(given, output, samples, batch_size, progress):
         conditions = given.conditions()[rows]
+        if starts is not None:
+            conditions.low_level = model.decode(starts[rows].to(model.device)).cpu()
         ids = [given.ids[r] for r in rows]
         for name, picture in zip(ids, model.sample(conditions, ids, seed, sample), strict=True):
             write_png(output / _file_name(name, sample, samples), picture)

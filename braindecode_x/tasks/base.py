@@ -115,6 +115,12 @@ class EmbeddingTask(L.LightningModule, ABC):
         decoder = BrainDecoder(self.model, self.space, self.standardisations, self.text_space, self.layout)
         decoder.save_pretrained(folder)
 
+    def target(self, batch: Batch, stage: str = "training") -> torch.Tensor:
+        """Return what the image embeddings of a batch shall be; a ValueError when its pictures are not known."""
+        if batch.image_target is None:
+            raise ValueError(f"{stage} needs pictures: the trials of a batch are unlabelled")
+        return batch.image_target
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch of validation pictures."""
         self._score("validation", batch)
@@ -213,10 +219,8 @@ class EmbeddingTask(L.LightningModule, ABC):
             raise ValueError(f"the checkpoint decodes {ours}; the data module gives {theirs}")
 
     def _score(self, stage: str, batch: Batch) -> None:
-        if batch.image_target is None:
-            raise ValueError(f"{stage} needs pictures: a batch has no image targets")
         image, _ = self.predict_embeddings(batch)
-        self.retrieval[stage].update(image, batch.image_target, batch.subject)
+        self.retrieval[stage].update(image, self.target(batch, stage), batch.subject)
 
     def _log_scores(self, stage: str) -> None:
         metric, short = self.retrieval[stage], {"validation": "val", "testing": "test"}[stage]

@@ -100,15 +100,12 @@ class EegTask(EmbeddingTask):
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch, over the trials of all processes."""
-        if batch.image_target is None:
-            raise ValueError("training needs pictures: the trials of a batch are unlabelled")
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
         if self.mixup:
             batch = mix_within_subjects(batch, self.mixup, generator)
         hidden = torch.rand(len(batch), generator=generator).to(batch.subject.device) < self.unknown_share
         output = self.model(batch.brain, batch.subject.where(~hidden, len(self.subjects)), batch.mask)
-        image, text = batch.image_target, batch.text_target
-        assert image is not None
+        image, text = self.target(batch), batch.text_target
         if self.trainer.world_size > 1:  # pictures of all processes are contrasted with each other
             output = type(output)(*(None if part is None else gathered(part) for part in output))
             image, text = gathered(image), None if text is None else gathered(text)

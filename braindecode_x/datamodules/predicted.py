@@ -1,0 +1,273 @@
+"""What a trained decoder predicts of brain activity, with the true embeddings: what a prior is trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+import lightning as L
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from braindecode_x.clip import EmbeddingSpace
+from braindecode_x.datamodules.base import CohortDataModule
+from braindecode_x.datamodules.batch import Batch, Trial, collate
+from braindecode_x.decoder import BrainDecoder
+from braindecode_x.files import unknown_name
+
+CONDITIONS = ("noisy", "predicted")
+ISOTROPIC = 0.2  # share of the noise's variance that has no direction: few validation pictures do not show all of them
+
+
+@dataclass(frozen=True)
+class PredictionNoise:
+    """How predictions of pictures that a decoder was not trained on differ from their true embeddings.
+
+    A prediction is ``slope * target + offset`` and normal noise, whose covariance is that of the residuals.
+
+    Attributes
+    ----------
+    slope : torch.Tensor
+        (subjects,).
+    offset : torch.Tensor
+        (subjects, d).
+    scale : torch.Tensor
+        (subjects,): root mean square of the residuals.
+    residuals : torch.Tensor
+        (n, d) of all subjects, each divided by its subject's scale.
+    """
+
+    slope: torch.Tensor
+    offset: torch.Tensor
+    scale: torch.Tensor
+    residuals: torch.Tensor
+
+    @classmethod
+    def of(cls, predicted: torch.Tensor, target: torch.Tensor, subject: torch.Tensor) -> Self:
+        """Estimate it from predictions and targets (n, d) of subjects (n,), numbered from 0."""
+        parts = []
+        for number in range(int(subject.max()) + 1):
+            p, t = predicted[subject == number], target[subject == number]
+            t_mean = t.mean(0)
+            slope = ((p - p.mean(0)) * (t - t_mean)).sum() / (t - t_mean).square().sum().clamp_min(1e-12)
+            offset = p.mean(0) - slope * t_mean
+            residuals = p - slope * t - offset
+            scale = residuals.square().mean().sqrt().clamp_min(1e-12)
+            parts.append((slope, offset, scale, residuals / scale))
+        slopes, offsets, scales, all_residuals = zip(*parts, strict=True)
+        return cls(torch.stack(slopes), torch.stack(offsets), torch.stack(scales), torch.cat(all_residuals))
+
+    def __call__(self, target: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
+        """Draw predictions of targets (n, d) as of subjects (n,), from torch's global generator."""
+        mixes = torch.randn(len(target), len(self.residuals)) / len(self.residuals) ** 0.5
+        noise = (1 - ISOTROPIC) ** 0.5 * mixes @ self.residuals + ISOTROPIC**0.5 * torch.randn_like(target)
+        mean = self.slope[subject, None] * target + self.offset[subject]
+        return mean + self.scale[subject, None] * noise
+
+
+class PredictedPictures(Dataset):
+    """Predictions with their true embeddings.
+
+    Parameters
+    ----------
+    batch : Batch
+        All of them; ``brain`` is (n, d).
+    noise : PredictionNoise, optional
+        Draw the predictions anew each time, by this. The batch's subjects are numbers of its subjects then.
+    """
+
+    def __init__(self, batch: Batch, noise: PredictionNoise | None = None):
+        self.batch, self.noise = batch, noise
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def __getitems__(self, rows: list[int]) -> list[Trial]:
+        """Return several at once."""
+        all_of = self.batch
+        brain, subject, target = all_of.brain[rows], all_of.subject[rows], all_of.image_target
+        if self.noise is not None and target is not None:
+            brain = self.noise(target[rows], subject)
+        repeats = torch.ones(len(all_of), dtype=torch.int64) if all_of.repeats is None else all_of.repeats
+        return [
+            Trial(
+                brain[place],
+                int(subject[place]),
+                all_of.stimulus[row],
+                None if target is None else target[row],
+                repeats=int(repeats[row]),
+            )
+            for place, row in enumerate(rows)
+        ]
+
+
+class PredictedEmbeddings(L.LightningDataModule):
+    """Batches whose ``brain`` is what a decoder predicts: (batch, d), with true embeddings.
+
+    Parameters
+    ----------
+    decoder : str or Path
+        Folder of a trained decoder, see `BrainDecoder`.
+    data : CohortDataModule
+        Brain activity and pictures.
+    conditions : {"noisy", "predicted"}
+        What is trained on. ``predicted``, as published: predictions of training trials, which are better than a decoder
+        can do for new ones. ``noisy``: true embeddings that are disturbed as predictions of validation trials are, see
+        `PredictionNoise`.
+    draws : int
+        With ``predicted``: how often the training trials are drawn, mixed and augmented as ``data`` says, and decoded.
+    batch_size : int
+    seed : int
+        Of these draws.
+
+    Raises
+    ------
+    ValueError
+        Unknown conditions, or a number below 1.
+    """
+
+    layout = None
+
+    def __init__(
+        self,
+        decoder: str | Path,
+        data: CohortDataModule,
+        conditions: Literal["noisy", "predicted"] = "noisy",
+        draws: int = 4,
+        batch_size: int = 1024,
+        seed: int = 0,
+    ):
+        super().__init__()
+        if conditions not in CONDITIONS:
+            raise unknown_name("conditions", conditions, CONDITIONS)
+        if draws < 1 or batch_size < 1:
+            raise ValueError(f"draws and batch_size: expected at least 1, found {draws} and {batch_size}")
+        self.folder, self.data, self.conditions = decoder, data, conditions
+        self.draws, self.batch_size, self.seed = draws, batch_size, seed
+        self.standardisations: dict[str, None] = {}
+
+    @cached_property
+    def decoder(self) -> BrainDecoder:
+        """The trained decoder; the data module is brought to its subjects and statistics."""
+        decoder = BrainDecoder.from_pretrained(self.folder)
+        decoder.space.require(self.data.space, f"decoder folder {str(self.folder)!r}")
+        if decoder.layout is not None and self.data.layout is not None:
+            decoder.layout.require(self.data.layout, "epochs", f"decoder folder {str(self.folder)!r}")
+        new = getattr(decoder.model, "takes_new_subjects", False)
+        self.names = self.data.use_subjects(list(decoder.model.subjects), new)
+        known = {name: (each["mean"].numpy(), each["std"].numpy()) for name, each in decoder.statistics.items()}
+        self.data.use_standardisations(known)
+        return decoder
+
+    @property
+    def predict_split(self) -> str:
+        """What ``predict`` takes: the data module's."""
+        return self.data.predict_split
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of values of a prediction, by subject."""
+        (d,) = self.space.shape
+        self.decoder  # noqa: B018 (it tells the names)
+        return dict.fromkeys(self.names, d)
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """Of predictions and true embeddings."""
+        return self.data.space
+
+    @property
+    def text_space(self) -> EmbeddingSpace:
+        """The data module's."""
+        return self.data.text_space
+
+    def use_subjects(self, names: list[str], new: bool = False) -> list[str]:
+        """Keep the decoder's order of subjects."""
+        return [*names, *(name for name in self.data.subjects if name not in names)]
+
+    def use_standardisations(self, known: dict[str, None]) -> None:
+        """Do nothing: activity is standardised by the decoder's statistics."""
+
+    @cached_property
+    def training_targets(self) -> torch.Tensor:
+        """True embeddings of the training pictures in use, each once: (pictures, d)."""
+        return torch.stack([target for target, _ in self._training_pictures().values()]).float()
+
+    def predicted(self, split: str) -> Batch:
+        """Decode a split, repeats averaged but in training, subject by subject: one batch of all."""
+        return collate(self._decoded(split))
+
+    @torch.no_grad()
+    def _decoded(self, split: str) -> list[Trial]:
+        model, space = self.decoder.model, self.space
+        loaders = {"train": self.data.train_dataloader, "validation": self.data.val_dataloader}
+        loader = loaders.get(split, self.data.test_dataloader if split == "test" else self.data.predict_dataloader)
+        trials: list[Trial] = []
+        for batch in loader():
+            image = space.normalised(model(batch.brain, batch.subject, batch.mask).image)
+            targets = [None] * len(batch) if batch.image_target is None else batch.image_target
+            for row, target in enumerate(targets):
+                repeats = 1 if batch.repeats is None else int(batch.repeats[row])
+                subject, stimulus = int(batch.subject[row]), batch.stimulus[row]
+                trials.append(Trial(image[row], subject, stimulus, target, repeats=repeats))
+        return trials
+
+    @cached_property
+    def noise(self) -> PredictionNoise:
+        """How predictions differ from true embeddings, on validation pictures."""
+        batch = self.predicted("validation")
+        return PredictionNoise.of(batch.brain, _targets(batch), self._place(batch.subject))
+
+    def train_dataloader(self) -> DataLoader:
+        """Give shuffled batches, in whole ones where there are enough pictures."""
+        data = self._noisy() if self.conditions == "noisy" else self._drawn()
+        whole = len(data) >= self.batch_size
+        return DataLoader(data, batch_size=self.batch_size, shuffle=True, collate_fn=collate, drop_last=whole)
+
+    def val_dataloader(self) -> DataLoader:
+        """Give predictions of validation trials."""
+        return self._ordered("validation")
+
+    def test_dataloader(self) -> DataLoader:
+        """Give predictions of test trials."""
+        return self._ordered("test")
+
+    def predict_dataloader(self) -> DataLoader:
+        """Give predictions of the trials of ``predict_split``."""
+        return self._ordered(self.predict_split)
+
+    def _ordered(self, split: str) -> DataLoader:
+        return DataLoader(PredictedPictures(self.predicted(split)), batch_size=self.batch_size, collate_fn=collate)
+
+    def _noisy(self) -> PredictedPictures:
+        pictures = self._training_pictures()
+        n = len(self.data.subjects)
+        target = torch.stack([image for image, _ in pictures.values()]).float().repeat_interleave(n, 0)
+        subject = torch.arange(n).repeat(len(pictures))
+        names = [name for name in pictures for _ in range(n)]
+        return PredictedPictures(Batch(target, subject, names, image_target=target), self.noise)
+
+    def _drawn(self) -> PredictedPictures:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return PredictedPictures(collate([trial for _ in range(self.draws) for trial in self._decoded("train")]))
+
+    def _training_pictures(self) -> dict[str, tuple[torch.Tensor, torch.Tensor | None]]:
+        pictures: dict[str, tuple[torch.Tensor, torch.Tensor | None]] = {}
+        for name in self.data.subjects:
+            for stimulus in self.data.shown(name, "train"):
+                pictures[stimulus] = self.data.targets[stimulus]
+        return pictures
+
+    def _place(self, subject: torch.Tensor) -> torch.Tensor:
+        """Turn ids into numbers of the data module's subjects."""
+        order = {self.data.ids[name]: number for number, name in enumerate(self.data.subjects)}
+        return torch.tensor([order[number] for number in subject.tolist()])
+
+
+def _targets(batch: Batch) -> torch.Tensor:
+    if batch.image_target is None:
+        raise ValueError("a prior needs pictures: validation trials are unlabelled")
+    return batch.image_target.float()
