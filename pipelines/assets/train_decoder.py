@@ -5,7 +5,7 @@
 1. Latents and embeddings of many views of every trainable picture (`decoder_views`), made anew at each start.
 2. A ``diffusers.UNet2DConditionModel`` on the 8 x 8 grid: v-prediction, cosine schedule, condition dropout, a little
    noise on the embeddings (decoded ones are noisy), exponential moving average, bfloat16.
-3. ``build/assets/decoder/export``: the folder that ``Reconstructor.from_pretrained`` loads.
+3. ``build/assets/<name>/export``: the folder that ``Reconstructor.from_pretrained`` loads.
 
 Meant for a GPU, where the defaults take some ten minutes (on 2 CPU cores: days).
 """
@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from decoder_views import KINDS, SIZE, UNSHUFFLE, bank, encoded, view
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file
 from training import BUILD, Sitting, cosine_with_warmup, key_of
 
 from braindecode_x.clip import ClipEncoder
@@ -28,10 +29,9 @@ from braindecode_x.diffusion.projector import ConditionProjector
 from braindecode_x.files import file_hash, write_json, write_text
 from braindecode_x.stimuli import ObjectStimuli
 
-SEED, WARMUP, PEAK, EMA, DROPOUT, WEIGHT_DECAY = 3, 500, 1e-3, 0.9995, 0.1, 0.02
+SEED, WARMUP, EMA, DROPOUT, WEIGHT_DECAY = 3, 500, 0.999, 0.1, 0.02
 DROP_IMAGE, DROP_TEXT, EMBEDDING_NOISE = 0.12, 0.5, 0.5
-# Plain 3D pictures are what will be asked for; the other views teach what the embedding says of place and colour.
-PLAIN_SHARE, SOLID_WEIGHT = 0.4, 2.0
+SOLID_WEIGHT = 2.0  # of the 3D pictures, which are what will be asked for
 UNET = {
     "sample_size": 8,
     "in_channels": 12,
@@ -57,18 +57,19 @@ SCHEDULE = {
 
 @dataclass
 class Pairs:
-    """What is learned from: (views, n, ...) latents and embeddings, (n, 512) captions' embeddings, weights of the draw."""
+    """What is learned from: latents and embeddings (views, n, ...), captions' (n, 512), and how they are drawn."""
 
     latents: torch.Tensor
     image: torch.Tensor
     text: torch.Tensor
     weights: torch.Tensor
+    plain_share: float
 
     def draw(self, n: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         """Draw pictures by their weights and a view of each."""
         device = self.latents.device
         rows = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        plain = torch.rand(n, generator=generator, device=device) < PLAIN_SHARE
+        plain = torch.rand(n, generator=generator, device=device) < self.plain_share
         views = torch.randint(1, len(self.latents), (n,), generator=generator, device=device)
         views = torch.where(plain, 0, views)
         return {
@@ -121,15 +122,17 @@ def train(
     """Train and return the moving average."""
     scheduler = DDIMScheduler(**SCHEDULE)
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.99), fused=True)
-    sitting = Sitting("decoder", {"model": model, "average": average, "optimiser": optimiser}, key)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=arguments.lr, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.99), fused=True
+    )
+    sitting = Sitting(arguments.name, {"model": model, "average": average, "optimiser": optimiser}, key)
     network = torch.compile(model) if device.type == "cuda" else model
     generator = torch.Generator(device)
     for step in range(sitting.step, arguments.steps):
         generator.manual_seed(SEED * 1_000_003 + step)
         loss = loss_of(network, model, scheduler, pairs.draw(arguments.batch, generator), generator)
         for group in optimiser.param_groups:
-            group["lr"] = PEAK * cosine_with_warmup(step, arguments.steps, WARMUP)
+            group["lr"] = arguments.lr * cosine_with_warmup(step, arguments.steps, WARMUP)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -177,9 +180,13 @@ def export(average: Denoiser, vae: AutoencoderKL, encoder: ClipEncoder, ids: lis
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=24_000)
+    parser.add_argument("--name", default="decoder", help="folder in build/assets of checkpoint, log and export")
+    parser.add_argument("--start", type=Path, help="decoder folder whose weights to begin with")
+    parser.add_argument("--steps", type=int, default=7000)
+    parser.add_argument("--lr", type=float, default=1e-3, help="at its peak")
     parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--views", type=int, default=161, help=f"of every picture: plain, then {', '.join(KINDS)}")
+    parser.add_argument("--plain-share", type=float, default=0.4, help="of pictures that are shown as they are")
+    parser.add_argument("--views", type=int, default=81, help=f"of every picture: plain, then {', '.join(KINDS)}")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--log-every", type=int, default=1000)
     parser.add_argument("--vae", type=Path, default=BUILD / "autoencoder" / "vae")
@@ -189,11 +196,17 @@ def main() -> None:
     stimuli = ObjectStimuli()
     seen, unseen = stimuli.trainable(), stimuli.subset(split="validation", rendering="fluent3d")
     encoder = ClipEncoder(device=device)
-    vae = AutoencoderKL.from_pretrained(arguments.vae, torch_dtype=torch.float32, low_cpu_mem_usage=False).eval().to(device)
+    vae = (
+        AutoencoderKL.from_pretrained(arguments.vae, torch_dtype=torch.float32, low_cpu_mem_usage=False)
+        .eval()
+        .to(device)
+    )
     views = bank(seen.pixels(128), encoder, vae, arguments.views, device)
     solid = torch.tensor((seen.table["rendering"] == "fluent3d").to_numpy(), device=device)
     texts = encoder.encode_texts(seen.captions).to(device)
-    pairs = Pairs(views["latents"], views["embeddings"], texts, torch.where(solid, SOLID_WEIGHT, 1.0))
+    pairs = Pairs(
+        views["latents"], views["embeddings"], texts, torch.where(solid, SOLID_WEIGHT, 1.0), arguments.plain_share
+    )
     images = view(unseen.pixels(128).to(device), torch.arange(len(unseen), device=device), 0)
     latents, embeddings = encoded(images, encoder, vae)
     held_out = {
@@ -203,13 +216,15 @@ def main() -> None:
     }
     normalise_latents(vae, pairs, held_out)
     model = Denoiser().to(device, memory_format=torch.channels_last)
+    for part in ("unet", "projector") if arguments.start else ():
+        getattr(model, part).load_state_dict(load_file(arguments.start / part / "diffusion_pytorch_model.safetensors"))
     model.projector.mean.copy_(pairs.image[0].float().mean(0))
     model.projector.std.copy_(pairs.image[0].float().std(0).mean().expand(512))
-    settings = (SEED, PEAK, EMA, DROPOUT, WEIGHT_DECAY, arguments.steps, arguments.batch, arguments.views)
+    asked = {name: value for name, value in vars(arguments).items() if name not in ("device", "log_every")}
     vae_hash = file_hash(arguments.vae / "diffusion_pytorch_model.safetensors")
-    key = key_of(seen, encoder.space, vae_hash, PLAIN_SHARE, SOLID_WEIGHT, UNET, SCHEDULE, settings)
+    key = key_of(seen, encoder.space, vae_hash, SEED, EMA, DROPOUT, SOLID_WEIGHT, UNET, SCHEDULE, asked)
     average = train(model, pairs, held_out, arguments, device, key)
-    export(average, vae, encoder, seen.ids, BUILD / "decoder" / "export")
+    export(average, vae, encoder, seen.ids, BUILD / arguments.name / "export")
 
 
 if __name__ == "__main__":
