@@ -347,7 +347,7 @@ def main(arguments: list[str] | None = None) -> None:
 
             return run_training_command(arguments)
         auto_cli(COMMANDS, args=arguments, prog="braindecode-x", description=DESCRIPTION, as_positional=True)
-    except (ValueError, KeyError, OSError, RuntimeError) as error:
+    except (ValueError, KeyError, OSError, RuntimeError, ImportError) as error:
         text = error.args[0] if isinstance(error, KeyError) else str(error)
         sys.stderr.write(f"braindecode-x: {text}\n")
         raise SystemExit(1) from error
