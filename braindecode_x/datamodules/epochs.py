@@ -70,7 +70,9 @@ class EpochsPictures(PictureTrials):
 class EpochsDataModule(CohortDataModule):
     """Batches of EEG or MEG (batch, channels, times), every channel standardised over training trials and times.
 
-    All subjects have the same channels, in one order, and times.
+    All subjects have the same channels, in one order, and times. To decode a subject that was left out of training,
+    ``fit`` with the others as ``subjects``, then ``test`` with this one: it is standardised by its own training trials
+    (by all its trials where it has none; their pictures are not looked at), where the network takes new subjects.
 
     Parameters
     ----------
