@@ -6,6 +6,7 @@ from braindecode_x.datasets.epochs import EpochsCohort, SubjectEpochs
 from braindecode_x.datasets.haxby import Haxby2001, Recording
 from braindecode_x.datasets.own_epochs import EpochsDataset
 from braindecode_x.datasets.preprocessed_epochs import PreprocessedEpochs
+from braindecode_x.datasets.simulated_eeg import SimulatedEeg, SimulatedMeg
 from braindecode_x.datasets.simulated_fmri import SimulatedFmri
 from braindecode_x.datasets.table_betas import TableBetas
 from braindecode_x.datasets.things_eeg2 import ThingsEeg2
@@ -17,7 +18,9 @@ __all__ = [
     "Haxby2001",
     "PreprocessedEpochs",
     "Recording",
+    "SimulatedEeg",
     "SimulatedFmri",
+    "SimulatedMeg",
     "SubjectBetas",
     "SubjectEpochs",
     "TableBetas",
