@@ -14,10 +14,10 @@ import torch
 
 from braindecode_x import __version__
 from braindecode_x.clip import ClipEncoder, image_targets
-from braindecode_x.diffusion.reconstruct import SETTINGS, reconstruct_file, write_png
+from braindecode_x.diffusion.reconstruct import reconstruct_file, write_png
 from braindecode_x.diffusion.reconstructor import EMBEDDED
 from braindecode_x.embeddings import Embeddings
-from braindecode_x.files import atomic_path, write_json
+from braindecode_x.files import SETTINGS, atomic_path, write_json
 from braindecode_x.metrics.comparison import (
     BASELINE,
     Pictures,

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+SETTINGS = "settings.json"
+
 
 @contextlib.contextmanager
 def atomic_path(target: str | Path) -> Iterator[Path]:
@@ -95,6 +97,39 @@ def read_json(source: str | Path) -> Any:
         raise ValueError(
             f"{source}: damaged, or no JSON file ({error}); restore it, or make its folder anew"
         ) from error
+
+
+def claim_folder(folder: Path, settings: dict[str, Any], what: str, overwrite: bool) -> None:
+    """Note in a folder what its content is made with, so that a run that was cut can go on and no other one mixes in.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when missing; gets ``settings.json``.
+    settings : dict
+        Plain values for JSON.
+    what : str
+        What the folder holds, for the error.
+    overwrite : bool
+        Remove the folder first when it holds what was made with other settings.
+
+    Raises
+    ------
+    ValueError
+        The folder holds what was made with other settings.
+    """
+    file = folder / SETTINGS
+    if file.is_file():
+        found = read_json(file)
+        changed = sorted(key for key in settings if found.get(key) != settings[key])
+        if changed and not overwrite:
+            raise ValueError(
+                f"{folder}: holds {what} of other settings (different: {', '.join(changed)}); choose another output "
+                "folder, or overwrite this one"
+            )
+        if changed:
+            shutil.rmtree(folder)
+    write_json(file, settings)
 
 
 def file_hash(*paths: str | Path) -> str:

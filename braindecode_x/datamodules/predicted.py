@@ -103,6 +103,36 @@ class PredictedPictures(Dataset):
         ]
 
 
+def matched_decoder(folder: str | Path, data: CohortDataModule) -> tuple[BrainDecoder, list[str]]:
+    """Load a trained decoder, and bring a data module to its order of subjects and its statistics.
+
+    Parameters
+    ----------
+    folder : str or Path
+        See `BrainDecoder`.
+    data : CohortDataModule
+
+    Returns
+    -------
+    decoder : BrainDecoder
+    names : list of str
+        By id: the decoder's subjects, then new ones.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Not a decoder's folder, or one of other trials, of another space or of other subjects than the data.
+    """
+    decoder = BrainDecoder.from_pretrained(folder)
+    decoder.space.require(data.space, f"decoder folder {str(folder)!r}")
+    if decoder.layout is not None and data.layout is not None:
+        decoder.layout.require(data.layout, "epochs", f"decoder folder {str(folder)!r}")
+    new = getattr(decoder.model, "takes_new_subjects", False)
+    names = data.use_subjects(list(decoder.model.subjects), new)
+    data.use_standardisations({name: (s["mean"].numpy(), s["std"].numpy()) for name, s in decoder.statistics.items()})
+    return decoder, names
+
+
 class PredictedEmbeddings(L.LightningDataModule):
     """Batches whose ``brain`` is what a decoder predicts: (batch, d), with true embeddings.
 
@@ -151,14 +181,7 @@ class PredictedEmbeddings(L.LightningDataModule):
     @cached_property
     def decoder(self) -> BrainDecoder:
         """The trained decoder; the data module is brought to its subjects and statistics."""
-        decoder = BrainDecoder.from_pretrained(self.folder)
-        decoder.space.require(self.data.space, f"decoder folder {str(self.folder)!r}")
-        if decoder.layout is not None and self.data.layout is not None:
-            decoder.layout.require(self.data.layout, "epochs", f"decoder folder {str(self.folder)!r}")
-        new = getattr(decoder.model, "takes_new_subjects", False)
-        self.names = self.data.use_subjects(list(decoder.model.subjects), new)
-        known = {name: (each["mean"].numpy(), each["std"].numpy()) for name, each in decoder.statistics.items()}
-        self.data.use_standardisations(known)
+        decoder, self.names = matched_decoder(self.folder, self.data)
         return decoder
 
     @property

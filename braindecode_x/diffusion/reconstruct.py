@@ -17,10 +17,10 @@ from braindecode_x.diffusion.latent import LatentReconstructor
 from braindecode_x.diffusion.low_level import matched_latents
 from braindecode_x.diffusion.reconstructor import Reconstructor
 from braindecode_x.embeddings import Embeddings
-from braindecode_x.files import atomic_path, file_hash, read_json, write_json
+from braindecode_x.files import atomic_path, claim_folder, file_hash
 from braindecode_x.stimuli.base import to_image
 
-SETTINGS, MANIFEST, CONDITIONS = "settings.json", "manifest.csv", "embeddings.safetensors"
+MANIFEST, CONDITIONS = "manifest.csv", "embeddings.safetensors"
 
 
 def reconstruct_file(
@@ -99,7 +99,7 @@ def reconstruct_file(
     manifest = given.index.loc[given.index.index.repeat(samples)].assign(
         sample=numbers * len(given.ids), file=[_file_name(i, k, samples) for i in given.ids for k in numbers]
     )
-    _claim(output, settings, overwrite)
+    claim_folder(output, settings, "reconstructions", overwrite)
     for rows, sample in _batches(given, output, samples, batch_size, progress):
         conditions = given.conditions()[rows]
         if starts is not None:
@@ -119,22 +119,6 @@ def write_png(target: Path, picture: torch.Tensor) -> None:
     """Write a (3, height, width) picture in [0, 1] as PNG, atomically."""
     with atomic_path(target) as temporary:
         to_image(picture).save(temporary, "PNG")
-
-
-def _claim(output: Path, settings: dict[str, Any], overwrite: bool) -> None:
-    """Note the settings in the folder; when it holds pictures of others, remove it or refuse."""
-    file = output / SETTINGS
-    if file.is_file():
-        found = read_json(file)
-        changed = sorted(key for key in settings if found.get(key) != settings[key])
-        if changed and not overwrite:
-            raise ValueError(
-                f"{output}: holds reconstructions of other settings (different: {', '.join(changed)}); choose another "
-                "output folder, or overwrite this one"
-            )
-        if changed:
-            shutil.rmtree(output)
-    write_json(file, settings)
 
 
 def _file_name(name: str, sample: int, samples: int) -> str:
