@@ -25,7 +25,7 @@ SHARED = 0.6  # share of the variance of dipoles' weights that people have in co
 # Standard deviations of what is drawn for each person and source, and for each dipole: of places in metres, of
 # latencies and moments in natural logarithms.
 PERSON_PLACE, PERSON_LATENCY, PERSON_MOMENT = 0.004, 0.05, 0.2
-DIPOLE_LATENCY, DIPOLE_MOMENT = 0.15, 0.3
+DIPOLE_LATENCY, DIPOLE_MOMENT = 0.12, 0.3
 
 
 @dataclass(frozen=True)
