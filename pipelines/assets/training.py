@@ -49,22 +49,12 @@ def augment(pixels: torch.Tensor, generator: torch.Generator, size: int, recolou
     zoom, turn, x, y = uniform(0.9, 1.2), uniform(-0.15, 0.15), uniform(-0.1, 0.1), uniform(-0.1, 0.1)
     cos, sin = zoom * torch.cos(turn), zoom * torch.sin(turn)
     theta = torch.stack([torch.stack([mirror * cos, -sin, x], 1), torch.stack([mirror * sin, cos, y], 1)], 1)
-    darkness = moved(darkness_of(pixels), theta, size)
+    grid = F.affine_grid(theta, [n, 3, size, size], align_corners=False)
+    darkness = F.grid_sample(1 - pixels.float() / 255, grid, padding_mode="zeros", align_corners=False)
     change = torch.rand(n, generator=generator) < recolour
     hue = torch.where(change, uniform(-math.pi, math.pi), torch.zeros(n))
-    turned = torch.einsum("nij,njhw->nihw", _hue_rotation(hue).to(pixels.device), darkness)
-    return (1 - turned * uniform(0.85, 1.1).to(pixels.device).view(n, 1, 1, 1)).clamp(0, 1)
-
-
-def darkness_of(pixels: torch.Tensor) -> torch.Tensor:
-    """Turn pixels (uint8) into what they lack to white, in [0, 1]: nothing is what lies outside a picture."""
-    return 1 - pixels.float() / 255
-
-
-def moved(darkness: torch.Tensor, theta: torch.Tensor, size: int) -> torch.Tensor:
-    """Sample (n, 3, edge, edge) under affine maps (n, 2, 3) of coordinates in [-1, 1]: (n, 3, size, size)."""
-    grid = F.affine_grid(theta.to(darkness.device), [len(darkness), 3, size, size], align_corners=False)
-    return F.grid_sample(darkness, grid, padding_mode="zeros", align_corners=False)
+    turned = torch.einsum("nij,njhw->nihw", _hue_rotation(hue), darkness)
+    return (1 - turned * uniform(0.85, 1.1).view(n, 1, 1, 1)).clamp(0, 1)
 
 
 def _hue_rotation(angle: torch.Tensor) -> torch.Tensor:
