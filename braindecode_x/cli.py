@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from jsonargparse import auto_cli
 
+from braindecode_x.analysis.commands import COMMANDS as ANALYSE_COMMANDS
 from braindecode_x.embedding_commands import caption, prior
 from braindecode_x.preprocessing.commands import COMMANDS as PREPROCESS_COMMANDS
 
@@ -301,11 +302,11 @@ def open_stimuli(name: str, captions: Path | None = None, every: bool = False) -
 
 
 def find_configs(arguments: list[str]) -> list[str]:
-    """Put the path of the package's own YAML where ``--config`` is followed by the bare name of one."""
+    """Put the path of the package's own YAML where ``--config`` or ``--data`` is followed by the bare name of one."""
     from braindecode_x.resources import travelling
 
     found = travelling("pipelines", "*.yaml")
-    after_config = [False, *(argument == "--config" for argument in arguments[:-1])]
+    after_config = [False, *(argument in ("--config", "--data") for argument in arguments[:-1])]
     return [
         str(found[argument]) if follows and argument in found and not Path(argument).exists() else argument
         for follows, argument in zip(after_config, arguments, strict=True)
@@ -326,6 +327,7 @@ COMMANDS: dict[str, Any] = {
     "evaluate": evaluate,
     "compare": compare,
     "report": report,
+    "analyse": ANALYSE_COMMANDS,
     "gpu-smoke": gpu_smoke,
     "demo": demo,
 }

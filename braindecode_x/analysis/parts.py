@@ -1,0 +1,293 @@
+"""Decoding from a part of every trial: some of the channels, some of the samples.
+
+Two questions are told apart. *Retrained*: what can be decoded from this part by a decoder that knows nothing else? It
+is fitted anew to the part. *Masked*: what does a decoder that was trained on whole trials take from this part? All the
+rest is set to its mean over the training pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mne
+import numpy as np
+import pandas as pd
+import torch
+from rich.progress import track
+
+from braindecode_x.datamodules.epochs import EpochsDataModule
+from braindecode_x.decoder import BrainDecoder
+from braindecode_x.metrics.comparison import EVERYONE
+from braindecode_x.metrics.evaluate import RESAMPLES
+from braindecode_x.metrics.retrieval import k_way_accuracy, ranks, similarity, top_k
+from braindecode_x.metrics.significance import bootstrap_interval
+from braindecode_x.models.ridge import RidgeDecoder
+
+Predict = Callable[[np.ndarray], np.ndarray]  # epochs (n, channels, times) to embeddings (n, d)
+Fit = Callable[[np.ndarray, np.ndarray], Predict]  # epochs and embeddings of training pictures to a decoder of such
+WAYS = (2, 10, 50, 100, 200)
+TRIAL = ["stimulus", "concept", "rank", "candidates"]  # of `part_ranks`, beside what tells conditions apart
+BATCH = 256  # trials that a network decodes at once
+
+
+@dataclass(frozen=True)
+class SubjectPictures:
+    """One subject's responses to training and test pictures, repeats averaged, with the pictures' embeddings.
+
+    Attributes
+    ----------
+    name : str
+    info : mne.Info
+        Of the channels.
+    times : numpy.ndarray
+        (times,), seconds from the onset of the picture.
+    train, test : numpy.ndarray
+        (pictures, channels, times) of float32, standardised.
+    train_targets, test_targets : numpy.ndarray
+        (pictures, d) of float32.
+    stimuli : list of str
+        Of the test pictures.
+    concepts : numpy.ndarray
+        (test pictures,) of str. Pictures of one concept are resampled together.
+    """
+
+    name: str
+    info: mne.Info
+    times: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+    train_targets: np.ndarray
+    test_targets: np.ndarray
+    stimuli: list[str]
+    concepts: np.ndarray
+
+    @classmethod
+    def of(cls, data: EpochsDataModule, name: str, split: str = "test") -> SubjectPictures:
+        """Take a subject of a data module; its ``split`` is tested.
+
+        Raises
+        ------
+        ValueError
+            There are no trials, or fewer than two pictures, of a split.
+        """
+        _, train, train_targets = labelled(data, name, "train")
+        stimuli, test, test_targets = labelled(data, name, split)
+        table = data.cohort.stimuli.table
+        concepts = table["concept"].loc[stimuli] if "concept" in table else pd.Series(stimuli)
+        known = {"stimuli": stimuli, "concepts": concepts.to_numpy(dtype=str)}
+        return cls(name, data.info, data.layout.times, train, test, train_targets, test_targets, **known)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean response to the training pictures, (channels, times): what masked samples are set to."""
+        return self.train.mean(axis=0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some channels and samples.
+
+    Attributes
+    ----------
+    about : mapping of str to str or float
+        What tells it apart, for the columns of a table.
+    channels : numpy.ndarray
+        (channels,) of bool.
+    samples : numpy.ndarray
+        (times,) of bool.
+    """
+
+    about: Mapping[str, Any]
+    channels: np.ndarray
+    samples: np.ndarray
+
+    def cut(self, epochs: np.ndarray) -> np.ndarray:
+        """Take the part of epochs (n, channels, times)."""
+        return epochs[:, self.channels][:, :, self.samples]
+
+    def masked(self, epochs: np.ndarray, rest: np.ndarray) -> np.ndarray:
+        """Replace all but the part of epochs (n, channels, times) by ``rest`` (channels, times)."""
+        return np.where(self.channels[:, None] & self.samples, epochs, rest)
+
+
+def labelled(data: Any, name: str, split: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Return a subject's pictures of a split, their responses (pictures, ...) and embeddings (pictures, d).
+
+    Parameters
+    ----------
+    data : CohortDataModule
+    name, split : str
+
+    Raises
+    ------
+    ValueError
+        There are no trials of the split, or fewer than two pictures with embeddings.
+    """
+    stimuli, responses = data.averaged(name, split)
+    rows = [row for row, stimulus in enumerate(stimuli) if stimulus in data.targets]
+    if len(rows) < 2:
+        raise ValueError(f"{name}: {len(rows)} pictures of the split {split!r}; an analysis needs two or more")
+    chosen = [stimuli[row] for row in rows]
+    targets = torch.stack([data.targets[stimulus][0] for stimulus in chosen]).flatten(1)
+    return chosen, responses[rows], targets.float().numpy()
+
+
+def fit_ridge(epochs: np.ndarray, targets: np.ndarray) -> Predict:
+    """Fit `RidgeDecoder`, its strength cross-validated, to flattened epochs (n, channels, times): a `Fit`."""
+    decoder = RidgeDecoder().fit(epochs.reshape(len(epochs), -1), targets)
+    return lambda given: decoder.predict(given.reshape(len(given), -1))
+
+
+def predictor(decoder: BrainDecoder, number: int) -> Predict:
+    """Make a trained decoder of epochs a function of one subject's standardised epochs.
+
+    Parameters
+    ----------
+    decoder : BrainDecoder
+    number : int
+        The subject's id.
+    """
+
+    @torch.inference_mode()
+    def predict(epochs: np.ndarray) -> np.ndarray:
+        parts = []
+        for start in range(0, len(epochs), BATCH):
+            brain = torch.from_numpy(epochs[start : start + BATCH])
+            image = decoder.model(brain, torch.full((len(brain),), number)).image
+            parts.append(decoder.space.normalised(image).flatten(1))
+        return torch.cat(parts).numpy()
+
+    return predict
+
+
+def predict_part(
+    pictures: SubjectPictures, part: Part, fit: Fit | None = None, predict: Predict | None = None
+) -> np.ndarray:
+    """Decode the test pictures from a part of their responses.
+
+    Parameters
+    ----------
+    pictures : SubjectPictures
+    part : Part
+    fit : callable, optional
+        Retrained: makes a decoder of the part from training pictures, for example `fit_ridge`.
+    predict : callable, optional
+        Masked: a decoder of whole trials, for example of `predictor`. One of both is given.
+
+    Returns
+    -------
+    numpy.ndarray
+        (test pictures, d).
+
+    Raises
+    ------
+    ValueError
+        The part is empty or of another size, or both or neither of ``fit`` and ``predict`` are given.
+    """
+    expected, found = pictures.test.shape[1:], (len(part.channels), len(part.samples))
+    if found != expected or not (part.channels.any() and part.samples.any()):
+        raise ValueError(
+            f"part {dict(part.about)}: expected some of {expected[0]} channels and {expected[1]} samples, found "
+            f"{part.channels.sum()} of {found[0]} and {part.samples.sum()} of {found[1]}"
+        )
+    if (fit is None) == (predict is None):
+        raise ValueError("fit and predict: expected one of them")
+    if predict is not None:
+        return predict(part.masked(pictures.test, pictures.mean))
+    assert fit is not None
+    return fit(part.cut(pictures.train), pictures.train_targets)(part.cut(pictures.test))
+
+
+def part_ranks(
+    pictures: SubjectPictures,
+    parts: Sequence[Part],
+    fit: Fit | None = None,
+    predict: Predict | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Decode the test pictures from every part, and rank the right one among all of them.
+
+    Parameters
+    ----------
+    pictures : SubjectPictures
+    parts : sequence of Part
+        Of the same columns.
+    fit, predict : callable, optional
+        See `predict_part`.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tidy: ``subject``, ``mode`` (retrained or masked), the columns of the parts, ``stimulus``, ``concept``, ``rank``
+        (see `braindecode_x.metrics.retrieval.ranks`) and ``candidates``.
+    """
+    mode, tables = "masked" if fit is None else "retrained", []
+    for part in track(parts, f"{pictures.name}, {mode}", disable=not progress):
+        ranked = picture_ranks(predict_part(pictures, part, fit, predict), pictures.test_targets)
+        about = {"subject": pictures.name, "mode": mode, **part.about}
+        own = {"stimulus": pictures.stimuli, "concept": pictures.concepts, "rank": ranked, "candidates": len(ranked)}
+        tables.append(pd.DataFrame({**about, **own}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def picture_ranks(predicted: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Rank every prediction's own target among all targets, (n, d) each, by cosine: (n,) of float64, 0 is best."""
+    return ranks(similarity(torch.from_numpy(predicted), torch.from_numpy(targets))).numpy()
+
+
+def accuracy_table(ranked: pd.DataFrame, ways: Sequence[int] = WAYS, seed: int = 0) -> pd.DataFrame:
+    """Turn ranks to accuracies, for every subject and for all together.
+
+    Parameters
+    ----------
+    ranked : pandas.DataFrame
+        From `part_ranks`, of one subject or of several.
+    ways : sequence of int
+        Numbers of candidates; those above the number of test pictures are left out.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Tidy: what tells conditions apart; ``metric`` (``top-1``, ``top-5``, ``{k}-way``); ``value``, ``low`` and
+        ``high``, a 95% bootstrap interval over concepts; ``chance``; ``n``, pictures times subjects. Rows of all
+        subjects together, where there are several, have the subject ``"all"``. Each subject has the chance of its own
+        number of candidates; of all together it is the mean.
+    """
+    conditions = [name for name in ranked if name not in TRIAL]
+    if ranked["subject"].nunique() > 1:
+        ranked = pd.concat([ranked, ranked.assign(subject=EVERYONE)], ignore_index=True)
+    rows = []
+    for key, own in ranked.groupby(conditions, sort=False, dropna=False):
+        about = dict(zip(conditions, key, strict=True))
+        for metric, (scores, chance) in _scores(own, ways).items():
+            interval = _interval(scores, own["concept"].to_numpy(), seed)
+            values = {"value": scores.mean(), "low": interval[0], "high": interval[1], "chance": chance.mean()}
+            rows.append({**about, "metric": metric, **values, "n": len(own)})
+    return pd.DataFrame(rows)
+
+
+def _scores(own: pd.DataFrame, ways: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the accuracy of every trial, and its chance, by metric."""
+    ranked, candidates = torch.from_numpy(own["rank"].to_numpy(np.float64)), own["candidates"].to_numpy()
+    fewest = int(candidates.min())
+    scores = {f"top-{k}": (top_k(ranked, k).numpy(), k / candidates) for k in (1, 5) if k < fewest}
+    for k in ways:
+        if 2 <= k <= fewest:
+            parts = np.empty(len(own))
+            for count in np.unique(candidates):
+                chosen = candidates == count
+                parts[chosen] = k_way_accuracy(ranked[torch.from_numpy(chosen)], int(count), k).numpy()
+            scores[f"{k}-way"] = (parts, np.full(len(own), 1 / k))
+    return scores
+
+
+def _interval(scores: np.ndarray, concepts: np.ndarray, seed: int) -> tuple[float, float]:
+    if len(np.unique(concepts)) < 2:
+        return float("nan"), float("nan")
+    return bootstrap_interval(scores, seed, n_resamples=RESAMPLES, groups=concepts)

@@ -1,0 +1,200 @@
+"""What the commands of analyses share: data and decoder, a folder, and tables that are kept when a run is cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+from matplotlib.figure import Figure
+
+from braindecode_x.analysis.parts import Predict, SubjectPictures, predictor
+from braindecode_x.analysis.settings import StudySettings
+from braindecode_x.comparison import write_csv
+from braindecode_x.datamodules.base import CohortDataModule
+from braindecode_x.datamodules.epochs import EpochsDataModule
+from braindecode_x.datamodules.predicted import matched_decoder
+from braindecode_x.decoder import CONFIG, BrainDecoder
+from braindecode_x.files import atomic_path, claim_folder, read_json
+from braindecode_x.run_report import read_csv
+
+TEXT = ("subject", "mode", "windows", "region", "channels", "channel", "stimulus", "concept", "category", "metric")
+
+
+@dataclass
+class Study:
+    """One analysis of a cohort.
+
+    Attributes
+    ----------
+    folder : Path
+        Of its tables and figures.
+    data : CohortDataModule
+    decoder : BrainDecoder or None
+    names : list of str
+        By the decoder's ids.
+    split : str
+        What is tested.
+    seed : int
+    about : dict
+        What was asked for, for the folder's settings.
+    overwrite : bool
+    """
+
+    folder: Path
+    data: CohortDataModule
+    decoder: BrainDecoder | None
+    names: list[str]
+    split: str
+    seed: int
+    about: dict[str, Any]
+    overwrite: bool
+    _pictures: SubjectPictures | None = None
+
+    def claim(self, **options: Any) -> None:
+        """Note in the folder what is analysed and how; a ValueError when it holds another analysis."""
+        claim_folder(self.folder, {**self.about, **options}, "an analysis", self.overwrite)
+
+    def table(self, name: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """Read a table that is in the folder already, or make and write it."""
+        if not self.has(name):
+            self.write(name, make())
+        return read_csv(self.folder / f"{name}.csv", TEXT)
+
+    def has(self, name: str) -> bool:
+        """Tell whether a table is in the folder."""
+        return (self.folder / f"{name}.csv").is_file()
+
+    def write(self, name: str, table: pd.DataFrame) -> None:
+        """Write a table."""
+        write_csv(table, self.folder / f"{name}.csv")
+
+    def draw(self, name: str, figure: Figure) -> None:
+        """Write a figure."""
+        with atomic_path(self.folder / f"{name}.png") as temporary:
+            figure.savefig(temporary, dpi=150)
+
+    @property
+    def epochs(self) -> EpochsDataModule:
+        """The data; a ValueError when it is not of EEG or MEG."""
+        if not isinstance(self.data, EpochsDataModule):
+            raise ValueError(
+                f"data: expected epochs of EEG or MEG (EpochsDataModule), found {type(self.data).__name__}"
+            )
+        return self.data
+
+    def pictures(self, subject: str) -> SubjectPictures:
+        """Take a subject's pictures; those of one subject at a time are in memory."""
+        if self._pictures is None or self._pictures.name != subject:
+            self._pictures = None
+            self._pictures = SubjectPictures.of(self.epochs, subject, self.split)
+        return self._pictures
+
+    def predict(self, subject: str) -> Predict:
+        """Return the decoder as a function of a subject's standardised trials."""
+        return predictor(self.required_decoder, self.number(subject))
+
+    def number(self, subject: str) -> int:
+        """Return a subject's id."""
+        return self.names.index(subject)
+
+    @cached_property
+    def required_decoder(self) -> BrainDecoder:
+        """The decoder; a ValueError when none was given."""
+        if self.decoder is None:
+            raise ValueError("decoder: give the folder of a trained decoder")
+        return self.decoder
+
+    def modes(self, chosen: Sequence[str] | None) -> list[str]:
+        """Return what was chosen; by default masked, where there is a decoder, and retrained."""
+        modes = list(chosen or (["retrained"] if self.decoder is None else ["masked", "retrained"]))
+        if "masked" in modes:
+            self.required_decoder  # noqa: B018 (it raises)
+        return modes
+
+
+def open_study(name: str, settings: StudySettings) -> Study:
+    """Open data and decoder of an analysis of this name.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Neither data nor decoder are named, one cannot be read, or they do not fit each other.
+    """
+    decoder, config = settings.decoder, settings.data
+    if decoder is not None and (decoder / "decoder" / CONFIG).is_file():
+        decoder = decoder / "decoder"
+    if config is None and decoder is not None:
+        config = decoder.parent / "config.yaml"
+    if config is None:
+        raise ValueError("data and decoder: give one at least")
+    section = read_section(config)
+    fixed = {key: value for key, value in section.get("init_args", {}).items() if key != "subjects"}
+    about: dict[str, Any] = {
+        "analysis": name,
+        "data": {**section, "init_args": fixed},
+        "split": settings.split,
+        "seed": settings.seed,
+    }
+    data = open_data(config, section, settings.subjects)
+    loaded, names = (None, list(data.subjects)) if decoder is None else matched_decoder(decoder, data)
+    about["decoder"] = None if decoder is None else read_json(decoder / CONFIG)["hash"]
+    folder = settings.output / name
+    return Study(folder, data, loaded, names, settings.split, settings.seed, about, settings.overwrite)
+
+
+def read_section(config: Path) -> dict[str, Any]:
+    """Read the section ``data`` of a configuration.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is not YAML, or has no such section.
+    """
+    if not config.is_file():
+        raise FileNotFoundError(f"{config}: no such configuration; name one with --data")
+    try:
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{config}: damaged, or not YAML ({error})") from error
+    section = content.get("data") if isinstance(content, dict) else None
+    if not isinstance(section, dict) or "class_path" not in section:
+        found = sorted(content) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"{config}: expected a section data with a class_path, as of `fit`; found {found}")
+    return section
+
+
+def open_data(config: Path, section: dict[str, Any], subjects: Sequence[str] | None = None) -> CohortDataModule:
+    """Make the data module of a configuration.
+
+    Parameters
+    ----------
+    config : Path
+        Its file, for errors.
+    section : dict
+        From `read_section`.
+    subjects : sequence of str, optional
+        In place of those that it names.
+
+    Raises
+    ------
+    ValueError
+        It does not describe a `CohortDataModule`.
+    """
+    given = dict(section)
+    if subjects is not None:
+        given["init_args"] = {**given.get("init_args", {}), "subjects": list(subjects)}
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(CohortDataModule, "data", required=True)
+    try:
+        chosen = parser.parse_object({"data": given})
+    except ArgumentError as error:
+        raise ValueError(f"{config}: data: {error}") from error
+    return parser.instantiate_classes(chosen).data
