@@ -108,10 +108,10 @@ class Person:
 
 
 PEOPLE = {
-    "sub-01": Person(0.95, 0.85, 10.0),
-    "sub-02": Person(1.05, 1.0, 9.4),
-    "sub-03": Person(0.9, 0.85, 10.6),
-    "sub-04": Person(0.85, 0.75, 9.8),
+    "sub-01": Person(0.95, 0.65, 10.0),
+    "sub-02": Person(1.05, 0.85, 9.4),
+    "sub-03": Person(0.8, 0.65, 10.6),
+    "sub-04": Person(0.85, 0.6, 9.8),
 }
 BACKGROUND_MOMENT, ALPHA_MOMENT = 3.2e-9, 4.5e-9  # standard deviation of a dipole in each direction, ampere-metres
 PERSON_BACKGROUND = 0.3  # of each background dipole's strength between people, in natural logarithms
