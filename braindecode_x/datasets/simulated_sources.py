@@ -93,6 +93,53 @@ def time_course(times: np.ndarray, onset: np.ndarray, latency: np.ndarray, sharp
     return (since**sharpness * np.exp(sharpness * (1 - since))).astype(np.float32)
 
 
+SOURCES = {
+    "early visual": Source(
+        place=(0.016, -0.062, 0.006),
+        onset=0.05,
+        latency=0.10,
+        sharpness=4.0,
+        moment=60e-9,
+        features={"orientation": 0.7, "colour": 0.3},
+        receptive_field=(2.0, 0.3),
+    ),
+    "colour": Source(
+        place=(0.040, -0.050, -0.012),
+        onset=0.07,
+        latency=0.14,
+        sharpness=4.0,
+        moment=50e-9,
+        features={"colour": 0.6, "curvature": 0.4},
+        receptive_field=(2.5, 0.3),
+    ),
+    "object": Source(
+        place=(0.058, -0.016, -0.010),
+        onset=0.09,
+        latency=0.17,
+        sharpness=4.0,
+        moment=-60e-9,
+        features={"shape": 0.5, "curvature": 0.4, "category": 0.1},
+        receptive_field=(3.0, 0.3),
+    ),
+    "semantic temporal": Source(
+        place=(0.058, 0.012, 0.0),
+        onset=0.18,
+        latency=0.32,
+        sharpness=4.0,
+        moment=-45e-9,
+        features={"category": 0.6, "shape": 0.2, "keywords": 0.1, "faces": 0.1},
+    ),
+    "semantic parietal": Source(
+        place=(0.028, -0.042, 0.045),
+        onset=0.22,
+        latency=0.38,
+        sharpness=4.0,
+        moment=40e-9,
+        features={"category": 0.5, "shape": 0.2, "keywords": 0.1, "places": 0.2},
+    ),
+}
+
+
 @dataclass(frozen=True)
 class Dipoles:
     """A person's dipoles of all sources.

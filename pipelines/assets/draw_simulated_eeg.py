@@ -18,7 +18,8 @@ import matplotlib.pyplot as plt
 import mne
 import numpy as np
 
-from braindecode_x.datasets.simulated_eeg import SOURCES, SimulatedEeg, SimulatedMeg, SimulatedRecording
+from braindecode_x.datasets.simulated_eeg import SimulatedEeg, SimulatedMeg, SimulatedRecording
+from braindecode_x.datasets.simulated_sources import SOURCES
 from braindecode_x.datasets.things_channels import REGIONS, channel_region
 from braindecode_x.files import atomic_path
 from braindecode_x.stimuli import ObjectStimuli
@@ -103,7 +104,7 @@ def main() -> None:
         draw_information(figure.add_subplot(last[2 * number + 1]), subject, kind)
     figure.legend(*figure.axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     with atomic_path(arguments.target) as temporary:
-        figure.savefig(temporary, dpi=110)
+        figure.savefig(temporary, dpi=90)
 
 
 if __name__ == "__main__":
