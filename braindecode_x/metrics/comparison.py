@@ -170,9 +170,13 @@ def retrieved_stimuli(predicted: torch.Tensor, seen: Row, trials: pd.DataFrame, 
 
 
 def comparison_rows(
-    scores: Mapping[str, Mapping[str, Scores]], stimuli: np.ndarray, subjects: np.ndarray, seed: int
+    scores: Mapping[str, Mapping[str, Scores]],
+    stimuli: np.ndarray,
+    subjects: np.ndarray,
+    seed: int,
+    baseline: str = BASELINE,
 ) -> pd.DataFrame:
-    """Summarise scores of trials, with 95% intervals over stimuli and paired differences to ridge.
+    """Summarise scores of trials, with 95% intervals over stimuli and paired differences to a baseline.
 
     Parameters
     ----------
@@ -182,26 +186,28 @@ def comparison_rows(
         (trials,) of str. One stimulus' trials of several subjects are resampled together.
     seed : int
         Of the bootstrap.
+    baseline : str
+        A system.
 
     Returns
     -------
     pandas.DataFrame
         Tidy: ``subject``, ``system``, ``metric``, ``value``, ``low``, ``high``, ``n`` (trials), and ``difference`` to
-        ridge with ``difference_low`` and ``difference_high``; NaN for ridge itself or where there is none.
+        the baseline with ``difference_low`` and ``difference_high``; NaN for itself or where there is none.
     """
     shown = {str(subject): stimuli[subjects == subject] for subject in pd.unique(subjects)}
     shown = {EVERYONE: np.concatenate(list(shown.values()))} | shown
     rows = []
     for subject, groups in shown.items():
-        baseline = scores[BASELINE][subject] if BASELINE in scores else {}
+        reference = scores[baseline][subject] if baseline in scores else {}
         for system, by_subject in scores.items():
             for metric, values in by_subject[subject].items():
                 low, high = bootstrap_interval(values, seed, n_resamples=RESAMPLES, groups=groups)
                 row = {"subject": subject, "system": system, "metric": metric, "value": values.mean()}
                 row |= {"low": low, "high": high, "n": len(values)}
                 difference = (np.nan, np.nan, np.nan)
-                if metric in baseline and system != BASELINE:
-                    pair = (values, baseline[metric])
+                if metric in reference and system != baseline:
+                    pair = (values, reference[metric])
                     interval = bootstrap_difference(*pair, seed, n_resamples=RESAMPLES, groups=groups)
                     difference = (pair[0].mean() - pair[1].mean(), *interval)
                 row |= dict(zip(("difference", "difference_low", "difference_high"), difference, strict=True))

@@ -1,0 +1,274 @@
+"""Compare ATM with ridge and with other networks on the simulated EEG subjects.
+
+    python pipelines/experiments/eeg_baselines.py --estimate    # how long it will take
+    python pipelines/experiments/eeg_baselines.py
+
+1. Within a subject: every system is trained on one subject, and decodes this one.
+2. One network for all subjects, beside ridge for each.
+3. A new subject: trained on all others, without a trial of this one. Ridge too is fitted to all others' trials.
+
+Every network keeps the weights that do best on validation concepts. Its test accuracy after every epoch is noted to
+tell what choosing the epoch by test pictures, as the published code does, would have been worth.
+
+Each training is a row of ``eeg_baselines_runs.csv`` as soon as it is measured, with the rank of every test picture; a
+run that was cut goes on with the trainings that are missing. From these ``eeg_baselines.csv`` (top-1, top-5 and exact
+k-way accuracy, intervals over concepts, paired differences to ridge and to ATM-S) and ``eeg_baselines.png`` are made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from eeg_fitting import ATM, BATCH_SIZE, RIDGE, WITHIN, KeptEeg, Responses, data_of, experiment_parser, train_eeg
+from fitting import Rows
+
+from braindecode_x.analysis.parts import WAYS, labelled, picture_ranks
+from braindecode_x.datamodules import EpochsDataModule
+from braindecode_x.files import atomic_path
+from braindecode_x.metrics.comparison import EVERYONE, comparison_rows
+from braindecode_x.metrics.retrieval import k_way_accuracy, top_k
+from braindecode_x.models.eeg import ENCODERS, EegDecoder
+from braindecode_x.models.ridge import RidgeDecoder
+from braindecode_x.tasks import EegTask
+
+PUBLISHED = f"{ATM}, published loss"
+NETWORKS: dict[str, dict[str, Any]] = {
+    ATM: {},
+    PUBLISHED: {"published_loss": True},
+    **{name: {"encoder": name} for name in ENCODERS if name != ATM},
+}
+WITHIN_ONE, FOR_ALL, NEW = "within a subject", "one for all", "new subject"
+NEW_SUBJECT = (RIDGE, ATM, "NICE", "ShallowFBCSPNet")
+SPLITS = 1000  # of the test pictures into halves
+DIFFERENCES = ["difference", "difference_low", "difference_high"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training."""
+
+    setting: str
+    system: str
+    trained: tuple[str, ...]
+    tested: tuple[str, ...]
+
+    def rows(self, epochs: int, seed: int) -> list[dict[str, Any]]:
+        """Tell the rows of the CSV that it makes; with several subjects an epoch has more steps, and half do."""
+        epochs = 1 if self.system == RIDGE else epochs if len(self.trained) == 1 else epochs // 2
+        about = {"setting": self.setting, "system": self.system}
+        return [{**about, "subject": name, "epochs": epochs, "seed": seed} for name in self.tested]
+
+
+def all_jobs(everyone: Sequence[str]) -> list[Job]:
+    """List all trainings, the most wanted ones first."""
+    jobs = [Job(WITHIN_ONE, system, (name,), (name,)) for name in WITHIN for system in (RIDGE, *NETWORKS)]
+    for name in WITHIN:
+        others = tuple(other for other in everyone if other != name)
+        jobs += [Job(NEW, system, others, (name,)) for system in NEW_SUBJECT]
+    jobs += [Job(FOR_ALL, RIDGE, (name,), (name,)) for name in everyone]
+    return [*jobs, Job(FOR_ALL, ATM, tuple(everyone), tuple(everyone))]
+
+
+def measured(job: Job, cohort: KeptEeg, epochs: int, seed: int) -> list[dict[str, Any]]:
+    """Run a training; return a row for each subject that it decodes."""
+    data = data_of(cohort, job.trained)
+    tested = [Responses.of(data if name in job.trained else unseen(cohort, name, data), name) for name in job.tested]
+    rows = job.rows(epochs, seed)
+    if job.system == RIDGE:
+        return [{**rows[0], **fitted_ridge(data, tested[0])}]
+    task = EegTask(**NETWORKS[job.system], seed=seed)
+    found = train_eeg(task, data, tested, epochs=rows[0]["epochs"], seed=seed)
+    for row, who in zip(rows, tested, strict=True):
+        every = {split: found.ranks(who.name, split) for split in ("validation", "test")}
+        hits = {split: ranks < 0.5 for split, ranks in every.items()}
+        curve = hits["test"].mean(axis=1)
+        row |= {
+            "best_epoch": found.best,
+            "validation_top1": hits["validation"][found.best].mean(),
+            "test_top1": curve[found.best],
+            "last_epoch_test_top1": curve[-1],
+            "best_epoch_test_top1": curve.max(),
+            "optimism": optimism(hits["test"], seed),
+            "seconds": found.seconds,
+            "ranks": " ".join(f"{rank:g}" for rank in every["test"][found.best]),
+            "test_curve": " ".join(f"{value:.3f}" for value in curve),
+        }
+    return rows
+
+
+def unseen(cohort: KeptEeg, name: str, trained: EpochsDataModule) -> EpochsDataModule:
+    """Make the data of a subject that a network was not trained on."""
+    data = data_of(cohort, [name])
+    data.use_subjects(list(trained.subjects), new=True)
+    return data
+
+
+def fitted_ridge(data: EpochsDataModule, who: Responses) -> dict[str, Any]:
+    """Fit ridge to all subjects of the data together."""
+    started = time.time()
+    stimuli, brain, targets = zip(*(labelled(data, name, "train") for name in data.subjects), strict=True)
+    flat = np.concatenate(brain).reshape(sum(map(len, brain)), -1)
+    decoder = RidgeDecoder().fit(flat, np.concatenate(targets), np.concatenate(stimuli) if len(brain) > 1 else None)
+    ranks = {}
+    for split, given in who.brain.items():
+        ranks[split] = picture_ranks(decoder.predict(given.reshape(len(given), -1)), who.targets[split])
+    top1 = {split: (own < 0.5).mean() for split, own in ranks.items()}
+    return {
+        "best_epoch": 0,
+        "validation_top1": top1["validation"],
+        **dict.fromkeys(("test_top1", "last_epoch_test_top1", "best_epoch_test_top1"), top1["test"]),
+        "optimism": 0.0,
+        "seconds": time.time() - started,
+        "ranks": " ".join(f"{rank:g}" for rank in ranks["test"]),
+        "test_curve": f"{top1['test']:.3f}",
+    }
+
+
+def optimism(hits: np.ndarray, seed: int) -> float:
+    """Tell by how much accuracy is overstated on the pictures that the epoch was chosen by.
+
+    Pictures are divided into halves at random, many times: the epoch that is best on one half is scored there and on
+    the other. Either half shows no difference at an epoch that was chosen otherwise.
+
+    Parameters
+    ----------
+    hits : numpy.ndarray
+        (epochs, pictures) of bool.
+    seed : int
+    """
+    n = hits.shape[1]
+    order = np.random.default_rng(seed).permuted(np.tile(np.arange(n), (SPLITS, 1)), axis=1)
+    own, other = (hits[:, half].mean(axis=2) for half in (order[:, : n // 2], order[:, n // 2 :]))
+    chosen, number = own.argmax(axis=0), np.arange(SPLITS)
+    return float((own[chosen, number] - other[chosen, number]).mean())
+
+
+def summary(runs: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Turn the ranks of all systems that decoded all subjects of a setting into accuracies and paired differences."""
+    tables = []
+    for setting, own in runs.groupby("setting", sort=False):
+        subjects = own["subject"].unique()
+        scores = {}
+        for system, each in own.groupby("system", sort=False):
+            by_subject = {row.subject: picture_scores(row.ranks) for row in each.itertuples()}
+            if set(by_subject) == set(subjects):
+                pooled = {k: np.concatenate([by_subject[s][k] for s in subjects]) for k in by_subject[subjects[0]]}
+                scores[system] = {EVERYONE: pooled, **by_subject}
+        n = len(own["ranks"].iloc[0].split())
+        trials = np.tile(np.arange(n), len(subjects)).astype(str), np.repeat(subjects, n)
+        to_ridge, to_atm = (comparison_rows(scores, *trials, seed, baseline=name) for name in (RIDGE, ATM))
+        renamed = to_atm[DIFFERENCES].rename(columns=lambda name: name.replace("difference", "to_ATM-S"))
+        tables.append(pd.concat([to_ridge, renamed], axis=1).assign(setting=setting))
+    return pd.concat(tables, ignore_index=True)
+
+
+def picture_scores(text: str) -> dict[str, np.ndarray]:
+    """Turn the ranks of a row into scores of every test picture, by metric."""
+    ranks = torch.tensor([float(rank) for rank in text.split()])
+    scores = {f"top-{k}": top_k(ranks, k) for k in (1, 5)}
+    scores |= {f"{k}-way": k_way_accuracy(ranks, len(ranks), k) for k in WAYS if k <= len(ranks)}
+    return {name: values.numpy() for name, values in scores.items()}
+
+
+def draw(runs: pd.DataFrame, table: pd.DataFrame, target: Path) -> None:
+    """Draw accuracies, the exact k-way curves, and what choosing the epoch by the test is worth."""
+    figure, axes = plt.subplots(1, 3, figsize=(15, 4.6), layout="constrained")
+    everyone = table[table["subject"] == EVERYONE]
+    draw_accuracies(axes[0], everyone[everyone["metric"] == "top-1"])
+    within = everyone[everyone["setting"] == WITHIN_ONE]
+    ways = [name for name in within["metric"].unique() if name.endswith("-way")]
+    numbers = [int(name.removesuffix("-way")) for name in ways]
+    for system, own in within.groupby("system", sort=False):
+        values = own.set_index("metric").loc[ways, "value"] * 100
+        axes[1].plot(numbers, values, marker="o", markersize=3, linewidth=1, label=system)
+    axes[1].plot(numbers, 100 / np.array(numbers), color="0.5", linestyle="--", linewidth=1, label="chance")
+    axes[1].set(
+        xscale="log", xlabel="candidates", ylabel="exact k-way accuracy (%)", title=f"{WITHIN_ONE}, by candidates"
+    )
+    axes[1].set_xticks(numbers, numbers)
+    axes[1].minorticks_off()
+    axes[1].legend(fontsize=8, frameon=False)
+    draw_selection(axes[2], runs[(runs["setting"] == WITHIN_ONE) & (runs["system"] != RIDGE)])
+    for each in axes:
+        each.grid(alpha=0.3)
+        each.spines[["top", "right"]].set_visible(False)
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, dpi=130)
+    plt.close(figure)
+
+
+def draw_accuracies(axes: plt.Axes, shown: pd.DataFrame) -> None:
+    """Draw top-1 with intervals, settings beside each other."""
+    systems = list(dict.fromkeys(shown["system"]))[::-1]
+    for number, (setting, own) in enumerate(shown.groupby("setting", sort=False)):
+        places = [systems.index(system) + 0.22 * (1 - number) for system in own["system"]]
+        spread = np.abs(own[["low", "high"]].to_numpy().T - own["value"].to_numpy()) * 100
+        axes.errorbar(own["value"] * 100, places, xerr=spread, fmt="o", markersize=4, linewidth=1, label=setting)
+    axes.axvline(0.5, color="0.5", linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(systems)), systems)
+    axes.set(xlabel="200-way top-1 on test pictures (%)", xlim=(0, None), title="95% intervals over concepts")
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+
+
+def draw_selection(axes: plt.Axes, runs: pd.DataFrame) -> None:
+    """Draw test accuracy of the epoch that validation chose, and of the one that the test would have chosen."""
+    means = runs.groupby("system", sort=False)[["test_top1", "best_epoch_test_top1", "optimism"]].mean()[::-1] * 100
+    places = np.arange(len(means))
+    axes.hlines(places, means["test_top1"], means["best_epoch_test_top1"], color="0.6")
+    axes.plot(means["test_top1"], places, "o", label="chosen by validation concepts")
+    axes.plot(means["best_epoch_test_top1"], places, "o", fillstyle="none", color="C3", label="chosen by test pictures")
+    axes.set_yticks(places, means.index)
+    axes.set(xlabel="200-way top-1 on test pictures (%)", title="which epoch is kept")
+    axes.legend(fontsize=8, frameon=False, loc="lower right")
+
+
+def estimate(jobs: Sequence[Job], n_pictures: int, epochs: int) -> pd.DataFrame:
+    """Time one batch of every network, and tell how long its trainings will take."""
+    rows = []
+    for system, options in NETWORKS.items():
+        network = EegDecoder(["sub-01"], 63, 125, 125.0, image_dim=512, encoder=options.get("encoder", ATM))
+        brain, subject, seconds = torch.randn(BATCH_SIZE, 63, 125), torch.zeros(BATCH_SIZE, dtype=torch.long), []
+        for _ in range(3):
+            started = time.time()
+            network(brain, subject).image.sum().backward()
+            seconds.append(time.time() - started)
+        an_epoch = min(seconds) * n_pictures / BATCH_SIZE
+        own = [(job.rows(epochs, 0)[0]["epochs"] * len(job.trained)) for job in jobs if job.system == system]
+        minutes = {"trainings": len(own), "minutes in all": sum(own) * an_epoch / 60}
+        rows.append({"system": system, "seconds an epoch and subject": an_epoch, **minutes})
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = experiment_parser(__doc__)
+    parser.add_argument("--estimate", action="store_true", help="only time one batch of every network")
+    parser.add_argument("--only", nargs="*", help="systems; default: all")
+    arguments = parser.parse_args()
+    cohort = KeptEeg(arguments.work / "recordings", arguments.seed)
+    jobs = [job for job in all_jobs(cohort.subjects) if not arguments.only or job.system in arguments.only]
+    if arguments.estimate:
+        training = int((cohort.stimuli.table["split"] == "train").sum())
+        print(estimate(jobs, training, arguments.epochs).to_string(index=False, float_format="%.1f"))
+        return
+    rows = Rows(arguments.output / "eeg_baselines_runs.csv")
+    for job in jobs:
+        if not all(rows.has(row) for row in job.rows(arguments.epochs, arguments.seed)):
+            rows.add(*measured(job, cohort, arguments.epochs, arguments.seed))
+            new = rows.table.tail(len(job.tested))
+            print(new.drop(columns=["ranks", "test_curve"]).to_string(index=False, header=False), flush=True)
+    table = summary(rows.table, arguments.seed)
+    with atomic_path(arguments.output / "eeg_baselines.csv") as temporary:
+        table.to_csv(temporary, index=False, float_format="%.4f")
+    draw(rows.table, table, arguments.output / "eeg_baselines.png")
+
+
+if __name__ == "__main__":
+    main()
