@@ -16,6 +16,7 @@ def windows(
     metric: str = "top-1",
     reconstructor: str | None = None,
     pictures: int = 8,
+    centred: bool = True,
     **study: Any,
 ) -> None:
     """When pictures can be decoded: accuracy of growing and sliding windows, generalisation over time.
@@ -39,18 +40,23 @@ def windows(
         "embedded", or a decoder's folder: reconstruct some pictures of the first subject from growing windows.
     pictures
         How many.
+    centred
+        Compare predictions and embeddings without their means over training pictures, which would drown weak signals;
+        false: plain cosines, as in the tables of retrieval.
     **study
         What is analysed.
     """
     from braindecode_x.analysis.stage import analyse_windows
 
-    analyse_windows(StudySettings(**study), kinds, modes, width, step, generalisation, metric, reconstructor, pictures)
+    settings = StudySettings(**study)
+    analyse_windows(settings, kinds, modes, width, step, generalisation, metric, reconstructor, pictures, centred)
 
 
 def regions(
     modes: list[Literal["masked", "retrained"]] | None = None,
     regions: dict[str, list[str]] | None = None,
     metric: str = "top-1",
+    centred: bool = True,
     **study: Any,
 ) -> None:
     """Where over the head pictures can be decoded: one region's channels alone, and all but these.
@@ -65,12 +71,15 @@ def regions(
         central, temporal, parietal and occipital, by the channels' names.
     metric
         What the figures show; the table has all.
+    centred
+        Compare predictions and embeddings without their means over training pictures, which would drown weak signals;
+        false: plain cosines, as in the tables of retrieval.
     **study
         What is analysed.
     """
     from braindecode_x.analysis.stage import analyse_regions
 
-    analyse_regions(StudySettings(**study), modes, regions, metric)
+    analyse_regions(StudySettings(**study), modes, regions, metric, centred)
 
 
 def saliency(

