@@ -5,7 +5,7 @@ extra-test := [test]
 .PHONY: demo test lint assets clean
 
 demo: .venv/.installed-base
-	$(BIN)/braindecode-x demo --output runs/demo
+	$(BIN)/braindecode-x demo
 
 test: lint
 	$(BIN)/python -m pytest

@@ -260,19 +260,22 @@ def report(output: Path, run: Path | None = None) -> None:
     say(f"open this page in a browser: {write_report(output, run)}")
 
 
-def demo(output: Path = Path("runs/demo"), seed: int = 0) -> None:
-    """Decode a real fMRI recording to pictures, and rebuild unseen pictures from their embeddings.
+def demo(output: Path = Path("runs/demo"), system: Literal["all", "mindbridge", "atm"] = "all", seed: int = 0) -> None:
+    """Show every system on one page: a real recording and simulated subjects decoded to pictures.
 
     Parameters
     ----------
     output
-        Folder for the page, pictures, metrics and decoded embeddings.
+        Folder for the page, pictures, metrics and trained decoders; what is there already is gone on with.
+    system
+        mindbridge: fMRI, a real recording and simulated subjects. atm: simulated EEG. all: both, and unseen pictures
+        rebuilt from their true embeddings.
     seed
         Of all random numbers.
     """
     from braindecode_x.demo import run_demo
 
-    say(f"open this page in a browser: {run_demo(output, seed)}")
+    say(f"open this page in a browser: {run_demo(output, system, seed)}")
 
 
 def gpu_smoke(device: str | None = None, steps: int = 3) -> None:

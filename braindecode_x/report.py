@@ -22,6 +22,7 @@ from braindecode_x.stimuli.base import to_image, to_pixels
 
 LOWER_IS_BETTER = "judge distance"
 WIDE = 190  # characters that a comparison needs
+PLOT_DPI = 150
 
 
 def wide_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -151,12 +152,21 @@ class Page:
 
     def figure(self, figure: Figure, caption: str) -> None:
         """Add a matplotlib figure; its width on the page follows its size."""
-        width = 6.25 * figure.get_figwidth()
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=150, bbox_inches="tight")
-        data = base64.b64encode(buffer.getvalue()).decode()
+        figure.savefig(buffer, format="png", dpi=PLOT_DPI, bbox_inches="tight")
+        self._plot(buffer.getvalue(), figure.get_figwidth(), caption)
+
+    def picture(self, file: Path, caption: str) -> None:
+        """Add a PNG file of a figure, as `analyse` writes them."""
+        with Image.open(file) as image:
+            width = image.width / PLOT_DPI
+        self._plot(file.read_bytes(), width, caption)
+
+    def _plot(self, png: bytes, width: float, caption: str) -> None:
+        """Add a plot so many inches wide."""
+        data = base64.b64encode(png).decode()
         self.parts.append(
-            f'<figure><img class=plot style="width: {width:g}rem" src="data:image/png;base64,{data}" '
+            f'<figure><img class=plot style="width: {6.25 * width:g}rem" src="data:image/png;base64,{data}" '
             f'alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
         )
 

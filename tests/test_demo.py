@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from braindecode_x import cli
 from braindecode_x.demo import run_demo
+from braindecode_x.demo.eeg import EegSettings
+from braindecode_x.demo.run import SYSTEMS
 from braindecode_x.embeddings import Embeddings
 from braindecode_x.stimuli import ObjectStimuli
 
+REPEATS = {"train": 1, "validation": 1, "test": 4}
+EEG = EegSettings(("sub-02",), sfreq=50, repeats=REPEATS, d_model=100, epochs=1, prior_epochs=1, step=0.45)
+
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, cache):
     output = tmp_path_factory.mktemp("runs") / "demo"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("BRAINDECODE_X_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("BRAINDECODE_X_CACHE", str(cache))
         some = ObjectStimuli().trainable()
-        run_demo(output, permutations=1000, test_pictures=6, epochs=2, training=some.subset(ids=some.ids[::40]))
+        some = some.subset(ids=some.ids[::40])
+        run_demo(output, permutations=1000, test_pictures=6, epochs=2, eeg=EEG, training=some)
     return output
 
 
@@ -51,18 +65,65 @@ def test_files_for_the_next_stage(folder):
 
 
 def test_simulated_subjects_are_decoded_by_the_commands_of_the_package(folder):
-    simulated = folder / "simulated"
+    simulated = folder / "simulated_fmri"
     for system in ("mindbridge", "ridge"):
         decoded = Embeddings.load(simulated / system / "predictions.safetensors")
         assert decoded.index.groupby("subject").size().to_dict() == {f"sub-{k:02d}": 200 for k in range(1, 7)}
         assert (simulated / system / "checkpoints" / "best.ckpt").is_file()
     table = pd.read_parquet(folder / "metrics.parquet")
-    found = table[(table["part"] == "simulated") & (table["metric"] == "200-way") & (table["system"] == "ridge")]
+    found = table[(table["part"] == "simulated_fmri") & (table["metric"] == "200-way") & (table["system"] == "ridge")]
     assert (found["value"] > 0.2).all()  # 30 to 35% when measured; chance is 0.5%
-    assert {"MindBridge", "ridge", "chance", "ceiling"} <= set(table.loc[table["part"] == "simulated", "system"])
+    assert {"MindBridge", "ridge", "chance", "ceiling"} <= set(table.loc[table["part"] == "simulated_fmri", "system"])
     trials = pd.read_csv(simulated / "comparison" / "pictures.csv")
     assert trials.groupby("subject").size().to_dict() == {"sub-01": 6, "sub-02": 6}
     assert (simulated / "comparison" / "report.html").is_file()
+
+
+def test_eeg_goes_from_epochs_to_pictures_and_is_asked_when_and_where(folder):
+    simulated = folder / "simulated_eeg"
+    decoded = Embeddings.load(simulated / "atm" / "predictions.safetensors")
+    likely = Embeddings.load(simulated / "likely.safetensors")
+    assert likely.ids == decoded.ids
+    assert set(decoded.index["subject"]) == {"sub-02"}
+    assert set(decoded.index["repeats"]) == {4}
+    assert not np.allclose(likely.image, decoded.image, atol=0.01)
+    table = pd.read_parquet(folder / "metrics.parquet")
+    table = table[table["part"] == "simulated_eeg"]
+    found = table[table["metric"] == "200-way"].set_index("system")
+    assert found.at["ridge", "low"] > 0.005  # chance
+    assert set(table["system"]) >= {"ATM and prior", "ATM", "ridge", "chance", "ceiling", "nearest training picture"}
+    assert len(list((simulated / "comparison" / "ATM and prior").glob("*.png"))) == 6
+    windows = pd.read_csv(simulated / "analysis" / "windows" / "accuracy.csv")
+    assert set(windows["mode"]) == {"masked", "retrained"}
+    assert set(windows["start"]) == {0, 0.45, 0.9}
+    regions = pd.read_csv(simulated / "analysis" / "regions" / "accuracy.csv")
+    assert {"occipital", "frontal"} <= set(regions["region"])
+
+
+def test_one_system_again_keeps_what_is_there(folder, cache, monkeypatch):
+    monkeypatch.setenv("BRAINDECODE_X_CACHE", str(cache))
+    made = [
+        *(folder / "simulated_eeg").glob("*/checkpoints/best.ckpt"),
+        *(folder / "simulated_eeg" / "atm").rglob("predictions.safetensors"),
+        *(folder / "simulated_eeg" / "comparison" / "ridge").glob("*.png"),
+        *(folder / "simulated_eeg" / "analysis").glob("*/ranks/*.csv"),
+        *folder.glob("*.html"),
+        *folder.glob("metrics.*"),
+    ]
+    assert len(made) > 12
+    before = {file: file.stat().st_mtime_ns for file in made}
+    page = run_demo(folder, "atm", test_pictures=6, eeg=EEG)
+    assert {file: file.stat().st_mtime_ns for file in made} == before
+    assert page == folder / "atm.html"
+    assert "Simulated EEG" in page.read_text()
+    assert "MindBridge" not in page.read_text()
+    assert set(pd.read_parquet(folder / "metrics_atm.parquet")["part"]) == {"simulated_eeg"}
+
+
+def test_systems_are_those_of_the_command(tmp_path):
+    assert set(get_args(get_type_hints(cli.demo)["system"])) == set(SYSTEMS)
+    with pytest.raises(ValueError, match="unknown system 'atn'; did you mean 'atm'"):
+        run_demo(tmp_path, "atn")
 
 
 def test_the_page_needs_no_other_file(folder):
@@ -71,4 +132,5 @@ def test_the_page_needs_no_other_file(folder):
     assert "http://" not in page
     assert "https://" not in page
     assert 'src="data:' in page
-    assert "nearest training picture" in page
+    for part in ("Real fMRI", "Simulated fMRI", "Simulated EEG", "nearest training picture"):
+        assert part in page, part

@@ -1,22 +1,23 @@
-"""Simulated subjects: one MindBridge for all of them beside ridge, from training to pictures."""
+"""What the simulated subjects of every modality share: decoded by the package's commands, scored, and shown."""
 
 from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from rich.console import Console
 
 from braindecode_x.clip import ClipEncoder, image_targets
 from braindecode_x.comparison import PICTURES, SEEN, compare
-from braindecode_x.demo.stages import stage
+from braindecode_x.demo.stages import announced, stage
 from braindecode_x.embeddings import Embeddings
-from braindecode_x.lightning_cli import OtherSettingsError
+from braindecode_x.files import file_hash
+from braindecode_x.lightning_cli import BEST, OtherSettingsError
 from braindecode_x.lightning_cli import main as run_training_command
 from braindecode_x.metrics.comparison import retrieval_by_name
 from braindecode_x.metrics.significance import bootstrap_interval
@@ -25,9 +26,8 @@ from braindecode_x.resources import travelling
 from braindecode_x.run_report import write_report
 from braindecode_x.stimuli import ObjectStimuli, Stimuli
 
-RECONSTRUCTED = ("sub-01", "sub-02")
-SYSTEMS = {"MindBridge": "mindbridge_simulated.yaml", "ridge": "ridge_simulated.yaml"}
 SHOWN = 10
+PREDICTIONS = "predictions.safetensors"
 
 
 @dataclass
@@ -54,44 +54,73 @@ class CohortResult:
         return pd.concat([self.retrieval, self.comparison], ignore_index=True)
 
 
-def decode_cohort(
-    output: Path, encoder: ClipEncoder, seed: int, n_pictures: int, epochs: int, training: Stimuli | None
+def train(folder: Path, config: str, *arguments: str) -> None:
+    """Run ``fit`` as on the command line; a training that is finished is not repeated."""
+    try:
+        _run("fit", folder, config, arguments)
+    except OtherSettingsError:  # an earlier version's demonstration: begun anew, as its pictures are
+        shutil.rmtree(folder)
+        _run("fit", folder, config, arguments)
+
+
+def train_and_predict(folder: Path, config: str, *arguments: str) -> Embeddings:
+    """Run ``fit`` and ``predict`` as on the command line, as far as they were not run before."""
+    train(folder, config, *arguments)
+    target = folder / PREDICTIONS
+    if not target.is_file() or set(Embeddings.load(target).index["checkpoint"]) != {file_hash(folder / BEST)}:
+        _run("predict", folder, config, arguments)
+    return Embeddings.load(target)
+
+
+def _run(command: str, folder: Path, config: str, arguments: tuple[str, ...]) -> None:
+    options = ["--trainer.default_root_dir", str(folder), "--trainer.enable_model_summary", "false", *arguments]
+    file = str(travelling("pipelines", "*.yaml")[config])
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it says much that is not of this demonstration
+    announced(
+        [command, "--config", config, *options], lambda: run_training_command([command, "--config", file, *options])
+    )
+
+
+def score_systems(
+    decoded: Mapping[str, Embeddings],
+    output: Path,
+    encoder: ClipEncoder,
+    seed: int,
+    n_pictures: int,
+    subjects: tuple[str, ...],
+    training: Stimuli | None,
+    run: Path,
 ) -> CohortResult:
-    """Train on the simulated subjects, find all test pictures, and reconstruct some of them."""
-    decoded = {name: train_and_predict(output / name.lower(), config, epochs) for name, config in SYSTEMS.items()}
+    """Find all test pictures, and reconstruct some of some subjects.
+
+    Parameters
+    ----------
+    decoded : mapping of str to Embeddings
+        By system, the first one under test.
+    output : Path
+        Gets ``comparison/``, with a page of its own.
+    encoder : ClipEncoder
+    seed : int
+    n_pictures : int
+        How many are reconstructed of each of ``subjects``, drawn at random.
+    subjects : tuple of str
+    training : Stimuli or None
+        See `compare`.
+    run : Path
+        Folder of the training that the page shows.
+    """
     test = ObjectStimuli().subset(split="test", rendering="fluent3d")
     truth = dict(zip(test.ids, image_targets(test, encoder, progress=False).tensor(), strict=True))
     retrieval = pd.concat([found_pictures(name, each, truth, seed) for name, each in decoded.items()])
     chosen = sorted(np.random.default_rng(seed).choice(test.ids, n_pictures, replace=False))
     some = {}
     for name, each in decoded.items():
-        rows = each.index["stimulus"].isin(chosen) & each.index["subject"].isin(RECONSTRUCTED)
+        rows = each.index["stimulus"].isin(chosen) & each.index["subject"].isin(subjects)
         some[name] = each[np.flatnonzero(rows).tolist()]
-    comparison = compare(
-        some, test.subset(ids=chosen), output / "comparison", encoder=encoder, training=training, seed=seed
-    )
-    stage("write the report", lambda: write_report(output / "comparison", output / "mindbridge"))
-    return CohortResult(retrieval, comparison, output / "comparison")
-
-
-def train_and_predict(folder: Path, config: str, epochs: int) -> Embeddings:
-    """Run ``fit`` and ``predict`` as on the command line; a training that is finished is not repeated."""
-    common = [
-        *("--config", str(travelling("pipelines", "*.yaml")[config])),
-        *("--trainer.default_root_dir", str(folder)),
-        *("--trainer.enable_model_summary", "false"),
-    ]
-    if config == SYSTEMS["MindBridge"]:
-        common += ["--trainer.max_epochs", str(epochs)]
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # it says much that is not of this demonstration
-    for command in ("fit", "predict"):
-        Console(stderr=True).print(f"braindecode-x {command} --config {config}", highlight=False)
-        try:
-            run_training_command([command, *common])
-        except OtherSettingsError:  # an earlier version's demonstration: begun anew, as its pictures are
-            shutil.rmtree(folder)
-            run_training_command([command, *common])
-    return Embeddings.load(folder / "predictions.safetensors")
+    folder = output / "comparison"
+    comparison = compare(some, test.subset(ids=chosen), folder, encoder=encoder, training=training, seed=seed)
+    stage("write the report", lambda: write_report(folder, run))
+    return CohortResult(retrieval, comparison, folder)
 
 
 def found_pictures(system: str, decoded: Embeddings, truth: dict, seed: int) -> pd.DataFrame:
@@ -107,25 +136,25 @@ def found_pictures(system: str, decoded: Embeddings, truth: dict, seed: int) -> 
     return pd.DataFrame(rows)
 
 
-def show_cohort(page: Page, result: CohortResult) -> None:
-    """Add what was found to the page."""
-    comparison, retrieval = result.comparison, result.retrieval
-    page.heading("Simulated subjects, one model")
-    page.text(
-        "Six simulated subjects with different numbers of voxels saw 1,076 pictures three times each. One "
-        "MindBridge was trained for all of them, and ridge for each; then both decoded 200 pictures of concepts that "
-        "no trained part knows. The systems were stopped and chosen on other, validation pictures."
-    )
+def show_found(page: Page, result: CohortResult) -> None:
+    """Add how many test pictures were found to the page."""
+    retrieval = result.retrieval
     wide = wide_table(retrieval.assign(system=retrieval["subject"], metric=retrieval["system"] + ", 200-way"))
-    page.table(wide, "Right picture found among all 200 test pictures (chance 0.5%); intervals over pictures")
+    page.table(
+        breakable(wide), "Right picture found among all 200 test pictures (chance 0.5%); intervals over pictures"
+    )
+
+
+def show_pictures(page: Page, result: CohortResult) -> None:
+    """Add pictures of the first reconstructed subject, and the scores of all of them, to the page."""
     pictures = pd.read_csv(result.folder / PICTURES, dtype=str, keep_default_na=False)
-    own = pictures[pictures["subject"] == RECONSTRUCTED[0]].iloc[:SHOWN]
+    subject = pictures["subject"].iloc[0]
+    own = pictures[pictures["subject"] == subject].iloc[:SHOWN]
     systems = [name for name in pictures if name not in ("id", "subject", "stimulus", SEEN)]
     rows = [(name, [read_picture(result.folder / file) for file in own[name]]) for name in (SEEN, *systems)]
-    page.grid(
-        rows, [""] * len(own), f"Subject {RECONSTRUCTED[0]}: what was seen and what was reconstructed, not picked."
-    )
+    page.grid(rows, [""] * len(own), f"Subject {subject}: what was seen and what was reconstructed, not picked.")
+    where = "/".join((result.folder / "report.html").parts[-3:])
     page.table(
-        breakable(comparison_table(comparison)),
-        f"Both reconstructed subjects, {len(pictures)} trials; more, with curves, in simulated/comparison/report.html",
+        breakable(comparison_table(result.comparison)),
+        f"All reconstructed subjects, {len(pictures)} trials; more, with curves, in {where}",
     )

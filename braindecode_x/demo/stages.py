@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
@@ -18,4 +20,14 @@ def stage(what: str, run: Callable[[], T]) -> T:
     with console.status(what):
         result = run()
     console.print(f"[green]done[/green] {what} ({time.time() - started:.1f} s)", highlight=False)
+    return result
+
+
+def announced(arguments: Sequence[str | Path], run: Callable[[], T]) -> T:
+    """Run one of the package's commands, which says itself how far it is, between its line and its time."""
+    console = Console(stderr=True)
+    started = time.time()
+    console.print(f"braindecode-x {shlex.join(map(str, arguments))}", style="bold", highlight=False, soft_wrap=True)
+    result = run()
+    console.print(f"[green]done[/green] {arguments[0]} ({time.time() - started:.1f} s)", highlight=False)
     return result
