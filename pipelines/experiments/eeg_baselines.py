@@ -27,7 +27,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from eeg_fitting import ATM, BATCH_SIZE, RIDGE, WITHIN, KeptEeg, Responses, data_of, experiment_parser, train_eeg
+from eeg_fitting import (
+    ATM,
+    BATCH_SIZE,
+    RIDGE,
+    WITHIN,
+    KeptEeg,
+    Responses,
+    atm_folder,
+    data_of,
+    epochs_for,
+    experiment_parser,
+    train_eeg,
+)
 from fitting import Rows
 
 from braindecode_x.analysis.parts import WAYS, labelled, picture_ranks
@@ -61,8 +73,8 @@ class Job:
     tested: tuple[str, ...]
 
     def rows(self, epochs: int, seed: int) -> list[dict[str, Any]]:
-        """Tell the rows of the CSV that it makes; with several subjects an epoch has more steps, and half do."""
-        epochs = 1 if self.system == RIDGE else epochs if len(self.trained) == 1 else epochs // 2
+        """Tell the rows of the CSV that it makes."""
+        epochs = 1 if self.system == RIDGE else epochs_for(len(self.trained), epochs)
         about = {"setting": self.setting, "system": self.system}
         return [{**about, "subject": name, "epochs": epochs, "seed": seed} for name in self.tested]
 
@@ -77,15 +89,16 @@ def all_jobs(everyone: Sequence[str]) -> list[Job]:
     return [*jobs, Job(FOR_ALL, ATM, tuple(everyone), tuple(everyone))]
 
 
-def measured(job: Job, cohort: KeptEeg, epochs: int, seed: int) -> list[dict[str, Any]]:
-    """Run a training; return a row for each subject that it decodes."""
+def measured(job: Job, cohort: KeptEeg, work: Path, epochs: int, seed: int) -> list[dict[str, Any]]:
+    """Run a training; return a row for each subject that it decodes. ATM for all subjects is kept in ``work``."""
     data = data_of(cohort, job.trained)
     tested = [Responses.of(data if name in job.trained else unseen(cohort, name, data), name) for name in job.tested]
     rows = job.rows(epochs, seed)
     if job.system == RIDGE:
         return [{**rows[0], **fitted_ridge(data, tested[0])}]
     task = EegTask(**NETWORKS[job.system], seed=seed)
-    found = train_eeg(task, data, tested, epochs=rows[0]["epochs"], seed=seed)
+    decoder = atm_folder(work, epochs, seed) if (job.setting, job.system) == (FOR_ALL, ATM) else None
+    found = train_eeg(task, data, tested, epochs=rows[0]["epochs"], seed=seed, decoder=decoder)
     for row, who in zip(rows, tested, strict=True):
         every = {split: found.ranks(who.name, split) for split in ("validation", "test")}
         hits = {split: ranks < 0.5 for split, ranks in every.items()}
@@ -261,7 +274,7 @@ def main() -> None:
     rows = Rows(arguments.output / "eeg_baselines_runs.csv")
     for job in jobs:
         if not all(rows.has(row) for row in job.rows(arguments.epochs, arguments.seed)):
-            rows.add(*measured(job, cohort, arguments.epochs, arguments.seed))
+            rows.add(*measured(job, cohort, arguments.work, arguments.epochs, arguments.seed))
             new = rows.table.tail(len(job.tested))
             print(new.drop(columns=["ranks", "test_curve"]).to_string(index=False, header=False), flush=True)
     table = summary(rows.table, arguments.seed)

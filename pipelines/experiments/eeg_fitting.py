@@ -152,6 +152,25 @@ def train_eeg(
     return ranks
 
 
+def atm_folder(work: Path, epochs: int, seed: int) -> Path:
+    """Return where the ATM-S that is trained for all subjects is kept."""
+    return work / f"decoders/{ATM} {epochs} epochs, seed {seed}"
+
+
+def atm_for_all(cohort: KeptEeg, work: Path, epochs: int, seed: int) -> Path:
+    """Return the folder of the ATM-S for all subjects; it is trained when it is not there."""
+    folder, everyone = atm_folder(work, epochs, seed), cohort.subjects
+    if not (folder / "config.json").exists():
+        options = {"epochs": epochs_for(len(everyone), epochs), "seed": seed, "decoder": folder}
+        train_eeg(EegTask(seed=seed), data_of(cohort, everyone), [], **options)
+    return folder
+
+
+def epochs_for(n_subjects: int, epochs: int) -> int:
+    """Tell how long to train on several subjects: an epoch has more steps then, and half as many do."""
+    return epochs if n_subjects == 1 else epochs // 2
+
+
 def experiment_parser(description: str | None) -> argparse.ArgumentParser:
     """Make the parser of a script, with the arguments that all of them have."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
