@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from braindecode_x.datasets.simulated_eeg import SOURCES
 from braindecode_x.datasets.simulated_heads import CENTRE, CORTEX
-from braindecode_x.datasets.simulated_sources import DIPOLES, draw_dipoles, time_course
+from braindecode_x.datasets.simulated_sources import DIPOLES, SOURCES, draw_dipoles, time_course
 from braindecode_x.datasets.things_channels import REGIONS
 
 CHANNELS = {
