@@ -30,28 +30,28 @@ import torch
 from eeg_fitting import (
     ATM,
     BATCH_SIZE,
+    PUBLISHED,
     RIDGE,
     WITHIN,
     KeptEeg,
     Responses,
     atm_folder,
     data_of,
+    eeg_task,
     epochs_for,
     experiment_parser,
     train_eeg,
 )
 from fitting import Rows
 
-from braindecode_x.analysis.parts import WAYS, labelled, picture_ranks
+from braindecode_x.analysis.parts import labelled
 from braindecode_x.datamodules import EpochsDataModule
 from braindecode_x.files import atomic_path
 from braindecode_x.metrics.comparison import EVERYONE, comparison_rows
 from braindecode_x.metrics.retrieval import k_way_accuracy, top_k
 from braindecode_x.models.eeg import ENCODERS, EegDecoder
 from braindecode_x.models.ridge import RidgeDecoder
-from braindecode_x.tasks import EegTask
 
-PUBLISHED = f"{ATM}, published loss"
 NETWORKS: dict[str, dict[str, Any]] = {
     ATM: {},
     PUBLISHED: {"published_loss": True},
@@ -59,6 +59,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 WITHIN_ONE, FOR_ALL, NEW = "within a subject", "one for all", "new subject"
 NEW_SUBJECT = (RIDGE, ATM, "NICE", "ShallowFBCSPNet")
+WAYS = (2, 4, 10, 50, 100, 200)
 SPLITS = 1000  # of the test pictures into halves
 DIFFERENCES = ["difference", "difference_low", "difference_high"]
 
@@ -96,25 +97,34 @@ def measured(job: Job, cohort: KeptEeg, work: Path, epochs: int, seed: int) -> l
     rows = job.rows(epochs, seed)
     if job.system == RIDGE:
         return [{**rows[0], **fitted_ridge(data, tested[0])}]
-    task = EegTask(**NETWORKS[job.system], seed=seed)
+    task = eeg_task(**NETWORKS[job.system], seed=seed)
     decoder = atm_folder(work, epochs, seed) if (job.setting, job.system) == (FOR_ALL, ATM) else None
     found = train_eeg(task, data, tested, epochs=rows[0]["epochs"], seed=seed, decoder=decoder)
     for row, who in zip(rows, tested, strict=True):
-        every = {split: found.ranks(who.name, split) for split in ("validation", "test")}
-        hits = {split: ranks < 0.5 for split, ranks in every.items()}
-        curve = hits["test"].mean(axis=1)
+        epochs_of = found.decoded[who.name]
+        hits = np.stack([who.ranks(decoded, "test") for decoded in epochs_of]) < 0.5
+        curve = hits.mean(axis=1)
         row |= {
-            "best_epoch": found.best,
-            "validation_top1": hits["validation"][found.best].mean(),
-            "test_top1": curve[found.best],
+            **scored(who, epochs_of[found.best], found.best, found.seconds),
             "last_epoch_test_top1": curve[-1],
             "best_epoch_test_top1": curve.max(),
-            "optimism": optimism(hits["test"], seed),
-            "seconds": found.seconds,
-            "ranks": " ".join(f"{rank:g}" for rank in every["test"][found.best]),
+            "optimism": optimism(hits, seed),
             "test_curve": " ".join(f"{value:.3f}" for value in curve),
         }
     return rows
+
+
+def scored(who: Responses, decoded: dict[str, np.ndarray], epoch: int, seconds: float) -> dict[str, Any]:
+    """Tell how well a system found the pictures, with the rank of every test picture."""
+    ranks = who.ranks(decoded, "test")
+    scores = {"validation": who.ranks(decoded, "validation"), "test": ranks}
+    return {
+        "best_epoch": epoch,
+        **{f"{split}_top1": (own < 0.5).mean() for split, own in scores.items()},
+        "seconds": seconds,
+        "ranks": " ".join(f"{rank:g}" for rank in ranks),
+        "centred_ranks": " ".join(f"{rank:g}" for rank in who.ranks(decoded, "test", centred=True)),
+    }
 
 
 def unseen(cohort: KeptEeg, name: str, trained: EpochsDataModule) -> EpochsDataModule:
@@ -130,19 +140,11 @@ def fitted_ridge(data: EpochsDataModule, who: Responses) -> dict[str, Any]:
     stimuli, brain, targets = zip(*(labelled(data, name, "train") for name in data.subjects), strict=True)
     flat = np.concatenate(brain).reshape(sum(map(len, brain)), -1)
     decoder = RidgeDecoder().fit(flat, np.concatenate(targets), np.concatenate(stimuli) if len(brain) > 1 else None)
-    ranks = {}
-    for split, given in who.brain.items():
-        ranks[split] = picture_ranks(decoder.predict(given.reshape(len(given), -1)), who.targets[split])
-    top1 = {split: (own < 0.5).mean() for split, own in ranks.items()}
-    return {
-        "best_epoch": 0,
-        "validation_top1": top1["validation"],
-        **dict.fromkeys(("test_top1", "last_epoch_test_top1", "best_epoch_test_top1"), top1["test"]),
-        "optimism": 0.0,
-        "seconds": time.time() - started,
-        "ranks": " ".join(f"{rank:g}" for rank in ranks["test"]),
-        "test_curve": f"{top1['test']:.3f}",
-    }
+    decoded = {split: decoder.predict(given.reshape(len(given), -1)) for split, given in who.brain.items()}
+    scores = scored(who, decoded, 0, time.time() - started)
+    top1 = scores["test_top1"]
+    flat_curve = {"last_epoch_test_top1": top1, "best_epoch_test_top1": top1, "optimism": 0.0}
+    return {**scores, **flat_curve, "test_curve": f"{top1:.3f}"}
 
 
 def optimism(hits: np.ndarray, seed: int) -> float:
@@ -171,7 +173,7 @@ def summary(runs: pd.DataFrame, seed: int) -> pd.DataFrame:
         subjects = own["subject"].unique()
         scores = {}
         for system, each in own.groupby("system", sort=False):
-            by_subject = {row.subject: picture_scores(row.ranks) for row in each.itertuples()}
+            by_subject = {row.subject: picture_scores(row.ranks, row.centred_ranks) for row in each.itertuples()}
             if set(by_subject) == set(subjects):
                 pooled = {k: np.concatenate([by_subject[s][k] for s in subjects]) for k in by_subject[subjects[0]]}
                 scores[system] = {EVERYONE: pooled, **by_subject}
@@ -183,11 +185,12 @@ def summary(runs: pd.DataFrame, seed: int) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def picture_scores(text: str) -> dict[str, np.ndarray]:
+def picture_scores(ranks: str, centred: str) -> dict[str, np.ndarray]:
     """Turn the ranks of a row into scores of every test picture, by metric."""
-    ranks = torch.tensor([float(rank) for rank in text.split()])
-    scores = {f"top-{k}": top_k(ranks, k) for k in (1, 5)}
-    scores |= {f"{k}-way": k_way_accuracy(ranks, len(ranks), k) for k in WAYS if k <= len(ranks)}
+    plain, other = (torch.tensor([float(rank) for rank in text.split()]) for text in (ranks, centred))
+    scores = {f"top-{k}": top_k(plain, k) for k in (1, 5)}
+    scores |= {f"{k}-way": k_way_accuracy(plain, len(plain), k) for k in WAYS if k <= len(plain)}
+    scores |= {f"top-{k}, centred": top_k(other, k) for k in (1, 5)}
     return {name: values.numpy() for name, values in scores.items()}
 
 
@@ -247,7 +250,8 @@ def estimate(jobs: Sequence[Job], n_pictures: int, epochs: int) -> pd.DataFrame:
     """Time one batch of every network, and tell how long its trainings will take."""
     rows = []
     for system, options in NETWORKS.items():
-        network = EegDecoder(["sub-01"], 63, 125, 125.0, image_dim=512, encoder=options.get("encoder", ATM))
+        task = eeg_task(**options)
+        network = EegDecoder(["one"], 63, 125, 125.0, image_dim=512, encoder=task.encoder, options=task.options)
         brain, subject, seconds = torch.randn(BATCH_SIZE, 63, 125), torch.zeros(BATCH_SIZE, dtype=torch.long), []
         for _ in range(3):
             started = time.time()
@@ -276,7 +280,10 @@ def main() -> None:
         if not all(rows.has(row) for row in job.rows(arguments.epochs, arguments.seed)):
             rows.add(*measured(job, cohort, arguments.work, arguments.epochs, arguments.seed))
             new = rows.table.tail(len(job.tested))
-            print(new.drop(columns=["ranks", "test_curve"]).to_string(index=False, header=False), flush=True)
+            print(
+                new.drop(columns=["ranks", "centred_ranks", "test_curve"]).to_string(index=False, header=False),
+                flush=True,
+            )
     table = summary(rows.table, arguments.seed)
     with atomic_path(arguments.output / "eeg_baselines.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.4f")

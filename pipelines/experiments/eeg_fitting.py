@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -25,6 +26,7 @@ from braindecode_x.files import atomic_path
 from braindecode_x.tasks import EegTask
 
 RIDGE, ATM = "ridge", "ATM-S"
+PUBLISHED = f"{ATM}, published loss"
 WITHIN = ("sub-01", "sub-02")  # whom every system decodes by itself
 SPLITS = ("validation", "test")
 EPOCHS, BATCH_SIZE = 30, 128
@@ -60,6 +62,13 @@ def data_of(cohort: EpochsCohort, subjects: Sequence[str], **options: object) ->
     return EpochsDataModule(cohort, subjects, **{"tmin": 0.0, "batch_size": BATCH_SIZE, **options})
 
 
+def eeg_task(encoder: str = ATM, **options: Any) -> EegTask:
+    """Make the task of the experiments; ATM's tokens are as long as a trial, as published."""
+    if encoder.startswith("ATM"):
+        options["options"] = {"d_model": 125, **options.get("options", {})}
+    return EegTask(encoder, **options)
+
+
 @dataclass
 class Responses:
     """One subject's validation and test pictures, repeats averaged, with their embeddings.
@@ -86,17 +95,29 @@ class Responses:
         return cls(name, data.ids[name], brain, targets)
 
     @torch.inference_mode()
-    def ranks(self, task: EegTask, split: str) -> np.ndarray:
-        """Decode a split and rank the right picture of each: (pictures,)."""
-        brain = torch.from_numpy(self.brain[split])
-        batch = Batch(brain, torch.full((len(brain),), self.number), [""] * len(brain))
-        return picture_ranks(task.predict_embeddings(batch)[0].numpy(), self.targets[split])
+    def decode(self, task: EegTask) -> dict[str, np.ndarray]:
+        """Decode all: by split (pictures, d)."""
+        decoded = {}
+        for split, responses in self.brain.items():
+            brain = torch.from_numpy(responses)
+            batch = Batch(brain, torch.full((len(brain),), self.number), [""] * len(brain))
+            decoded[split] = task.predict_embeddings(batch)[0].numpy()
+        return decoded
+
+    def ranks(self, decoded: dict[str, np.ndarray], split: str, centred: bool = False) -> np.ndarray:
+        """Rank the right picture of each response: (pictures,).
+
+        ``centred``: what decoded embeddings have in common is taken off, and what true ones have, by their means over
+        validation pictures; a plain cosine favours systems whose predictions do not shrink towards their mean.
+        """
+        common = [each["validation"].mean(axis=0) if centred else 0 for each in (decoded, self.targets)]
+        return picture_ranks(decoded[split] - common[0], self.targets[split] - common[1])
 
 
-class EpochRanks(L.Callback):
-    """Rank the right picture of every response of some subjects after each epoch.
+class EpochPredictions(L.Callback):
+    """Decode the responses of some subjects after each epoch.
 
-    Test pictures are looked at only to tell, afterwards, what choosing the epoch by them would have been worth.
+    Test pictures are decoded only to tell, afterwards, what choosing the epoch by them would have been worth.
 
     Parameters
     ----------
@@ -106,11 +127,15 @@ class EpochRanks(L.Callback):
     ----------
     chosen_by : list of float
         By epoch: top-1 on validation pictures of the subjects that were trained on.
+    decoded : dict of str to list
+        By subject, epoch and split: (pictures, d).
+    seconds : float
+        That it took.
     """
 
     def __init__(self, tested: Sequence[Responses]):
         self.tested, self.chosen_by = tested, list[float]()
-        self._ranks: dict[tuple[str, str], list[np.ndarray]] = {(who.name, s): [] for who in tested for s in SPLITS}
+        self.decoded: dict[str, list[dict[str, np.ndarray]]] = {who.name: [] for who in tested}
         self.seconds = 0.0
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -121,18 +146,13 @@ class EpochRanks(L.Callback):
         """Decode all responses."""
         self.chosen_by.append(float(trainer.callback_metrics["val/top1"]))
         for who in self.tested:
-            for split in SPLITS:
-                self._ranks[who.name, split].append(who.ranks(pl_module, split))
+            self.decoded[who.name].append(who.decode(pl_module))
         self.seconds = time.time() - self._started
 
     @property
     def best(self) -> int:
         """The epoch whose weights are kept: the first of the best validation."""
         return int(np.argmax(self.chosen_by))
-
-    def ranks(self, name: str, split: str) -> np.ndarray:
-        """Return a subject's ranks after every epoch: (epochs, pictures)."""
-        return np.stack(self._ranks[name, split])
 
 
 def train_eeg(
@@ -143,13 +163,13 @@ def train_eeg(
     epochs: int,
     seed: int,
     decoder: Path | None = None,
-) -> EpochRanks:
+) -> EpochPredictions:
     """Train a network; ``decoder`` is the folder that gets what it was after the best validation epoch."""
-    ranks = EpochRanks(tested)
-    callbacks = (ranks, SaveDecoder(decoder)) if decoder else (ranks,)
+    after = EpochPredictions(tested)
+    callbacks = (after, SaveDecoder(decoder)) if decoder else (after,)
     with tempfile.TemporaryDirectory() as folder:
         fit_best(task, data, folder, epochs=epochs, seed=seed, callbacks=callbacks)
-    return ranks
+    return after
 
 
 def atm_folder(work: Path, epochs: int, seed: int) -> Path:
@@ -162,7 +182,7 @@ def atm_for_all(cohort: KeptEeg, work: Path, epochs: int, seed: int) -> Path:
     folder, everyone = atm_folder(work, epochs, seed), cohort.subjects
     if not (folder / "config.json").exists():
         options = {"epochs": epochs_for(len(everyone), epochs), "seed": seed, "decoder": folder}
-        train_eeg(EegTask(seed=seed), data_of(cohort, everyone), [], **options)
+        train_eeg(eeg_task(seed=seed), data_of(cohort, everyone), [], **options)
     return folder
 
 
