@@ -14,7 +14,8 @@ from braindecode_x.resources import PACKAGE, asset
 ROOT = Path(__file__).parent.parent
 ASSETS = PACKAGE / "assets"
 CARDS = sorted((ROOT / "data_cards").glob("*.md"))
-PAGES = [ROOT / "README.md", *CARDS, *sorted(ASSETS.glob("*/*.md"))]
+PIPELINES = sorted((ROOT / "pipelines").rglob("README.md"))
+PAGES = [ROOT / "README.md", *CARDS, *PIPELINES, *sorted(ASSETS.glob("*/*.md"))]
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +69,7 @@ def test_cards_have_what_every_card_has(card):
     assert front_matter.get("kind") in ("simulated", "published") or (ASSETS / card.stem).is_dir()
 
 
-@pytest.mark.parametrize(
-    "page",
-    [ROOT / "README.md", *CARDS, *sorted(ASSETS.glob("*/*.md"))],
-    ids=lambda page: f"{page.parent.name}-{page.stem}",
-)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: f"{page.parent.name}-{page.stem}")
 def test_links_and_pictures_of_pages_exist(page):
     for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert target.startswith("http") or (page.parent / target).exists(), target

@@ -27,7 +27,8 @@ def announced(arguments: Sequence[str | Path], run: Callable[[], T]) -> T:
     """Run one of the package's commands, which says itself how far it is, between its line and its time."""
     console = Console(stderr=True)
     started = time.time()
-    console.print(f"braindecode-x {shlex.join(map(str, arguments))}", style="bold", highlight=False, soft_wrap=True)
+    line = f"braindecode-x {shlex.join(map(str, arguments))}"
+    console.print(line, style="bold", markup=False, highlight=False, soft_wrap=True)
     result = run()
     console.print(f"[green]done[/green] {arguments[0]} ({time.time() - started:.1f} s)", highlight=False)
     return result
