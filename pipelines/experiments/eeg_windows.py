@@ -14,6 +14,7 @@ Writes ``eeg_windows.csv`` and ``eeg_regions.csv`` (accuracies with intervals ov
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -32,6 +33,7 @@ from braindecode_x.analysis.time_windows import (
     temporal_generalisation,
     window_parts,
 )
+from braindecode_x.datamodules import EpochsDataModule
 from braindecode_x.datamodules.predicted import matched_decoder
 from braindecode_x.datasets.simulated_sources import SOURCES
 from braindecode_x.files import atomic_path
@@ -71,24 +73,22 @@ def compare_to_truth(accuracy: pd.DataFrame, regions: pd.DataFrame, truth: pd.Da
     print(wide.to_string(float_format="%.3f"))
 
 
+def parts_of(data: EpochsDataModule) -> dict[str, list[Part]]:
+    """Make the parts of trials: windows of time, and regions."""
+    channels, times = data.layout.channels, data.layout.times
+    windows = {GROWING: growing_windows(times, STEP), SLIDING: sliding_windows(times, WIDTH, STEP)}
+    over_time = [part for kind, own in windows.items() for part in window_parts(own, kind, len(channels), times)]
+    return {"windows": over_time, "regions": region_parts(channel_regions(channels), len(times))}
+
+
 def main() -> None:
-    parser = experiment_parser(__doc__)
-    arguments = parser.parse_args()
-    cohort = KeptEeg(arguments.work / "recordings", arguments.seed)
-    folder = atm_for_all(cohort, arguments.work, arguments.epochs, arguments.seed)
+    arguments = experiment_parser(__doc__).parse_args()
+    work, output = arguments.work, arguments.output
+    cohort = KeptEeg(work / "recordings", arguments.seed)
+    folder = atm_for_all(cohort, work, arguments.epochs, arguments.seed)
     data = data_of(cohort, cohort.subjects)
     decoder, names = matched_decoder(folder, data)
-    layout = data.layout
-    places = channel_regions(layout.channels)
-    windows = {GROWING: growing_windows(layout.times, STEP), SLIDING: sliding_windows(layout.times, WIDTH, STEP)}
-    parts: dict[str, list[Part]] = {
-        "windows": [
-            part
-            for kind, own in windows.items()
-            for part in window_parts(own, kind, len(layout.channels), layout.times)
-        ],
-        "regions": region_parts(places, layout.n_times),
-    }
+    parts = parts_of(data)
     ranked: dict[str, list[pd.DataFrame]] = {name: [] for name in parts}
     generalised = []
     for person in cohort.subjects:
@@ -96,20 +96,19 @@ def main() -> None:
         ways = {"retrained": {"fit": fit_ridge}, "masked": {"predict": predictor(decoder, names.index(person))}}
         for name, own in parts.items():
             for mode, way in ways.items():
-                target = arguments.work / name / f"{person} {mode}.csv"
-                ranked[name].append(kept(target, lambda: part_ranks(pictures, own, **way, progress=True)))  # noqa: B023
-        target = arguments.work / "generalisation" / f"{person}.csv"
-        make = lambda: temporal_generalisation(pictures, step=GENERALISATION_STEP, progress=True)  # noqa: B023, E731
-        generalised.append(kept(target, make))
+                target = (folder if mode == "masked" else work) / name / f"{person}.csv"
+                ranked[name].append(kept(target, partial(part_ranks, pictures, own, **way, progress=True)))
+        make = partial(temporal_generalisation, pictures, step=GENERALISATION_STEP, progress=True)
+        generalised.append(kept(work / "generalisation" / f"{person}.csv", make))
     tables = {name: accuracy_table(pd.concat(own), seed=arguments.seed) for name, own in ranked.items()}
     for name, table in tables.items():
-        write(table, arguments.output / f"eeg_{name}.csv")
+        write(table, output / f"eeg_{name}.csv")
     marks = {name: source.latency for name, source in SOURCES.items()}
-    draw(accuracy_figure(tables["windows"], METRIC, marks), arguments.output / "eeg_windows.png")
-    draw(generalisation_figure(pd.concat(generalised)), arguments.output / "eeg_generalisation.png")
+    draw(accuracy_figure(tables["windows"], METRIC, marks), output / "eeg_windows.png")
+    draw(generalisation_figure(pd.concat(generalised)), output / "eeg_generalisation.png")
+    places = channel_regions(data.layout.channels)
     for mode in MODES:
-        figure = region_figure(tables["regions"], METRIC, places, data.info, mode)
-        draw(figure, arguments.output / f"eeg_regions_{mode}.png")
+        draw(region_figure(tables["regions"], METRIC, places, data.info, mode), output / f"eeg_regions_{mode}.png")
     compare_to_truth(tables["windows"], tables["regions"], cohort.truth)
 
 
