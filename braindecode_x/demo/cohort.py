@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 from collections.abc import Mapping
@@ -79,6 +80,7 @@ def _run(command: str, folder: Path, config: str, arguments: tuple[str, ...]) ->
     announced(
         [command, "--config", config, *options], lambda: run_training_command([command, "--config", file, *options])
     )
+    gc.collect()  # trainer and task name each other: the subjects' data would stay in memory
 
 
 def score_systems(
