@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import pytest
 from PIL import Image
 
 from braindecode_x.cli import main
+from braindecode_x.clip import ClipEncoder
+from braindecode_x.diffusion.prior import EmbeddingPrior, PriorNetwork, PriorSampling
+from braindecode_x.embeddings import Embeddings
 
 CONFIG = """
 model: {{class_path: braindecode_x.tasks.RidgeTask}}
@@ -75,6 +79,36 @@ def test_windows(run, tiny_decoder):
         with Image.open(f"runs/analysis/windows/{name}.png") as picture:
             assert min(picture.size) > 200
     assert len(list(Path("runs/analysis/windows/reconstructions").glob("*/*.png"))) == 3 * 4
+
+
+def test_pictures_of_windows_may_be_made_of_what_a_prior_samples(run, tiny_clip, tiny_decoder):
+    (d,) = ClipEncoder(tiny_clip).space.shape
+    network = PriorNetwork(d, d, widths=(16, 8), time_dim=8)
+    EmbeddingPrior(network, ClipEncoder(tiny_clip).space, sampling=PriorSampling(steps=2)).save_pretrained("prior")
+    options = ["--kinds", "[growing]", "--modes", "[masked]", "--step", "0.05", "--generalisation", "0"]
+    options += ["--subjects", "[anna]", "--reconstructor", str(tiny_decoder), "--pictures", "2"]
+    decoded = []
+    for prior in ([], ["--prior", "prior"]):
+        run("windows", *options, *prior)
+        folder = Path("runs/analysis/windows/reconstructions")
+        decoded.append(Embeddings.load(folder / "anna masked to 100 ms.safetensors").image)
+    expected = EmbeddingPrior.from_pretrained("prior")(decoded[0], Embeddings.load(next(folder.glob("*.saf*"))).ids)
+    np.testing.assert_allclose(decoded[1], expected, atol=1e-5)
+
+
+def test_a_checkpoint_is_analysed_as_the_decoder_is(run, trained):
+    run("regions", "--modes", "[masked]")
+    run("regions", "--modes", "[masked]", "--output", "best", decoder=trained / "checkpoints" / "best.ckpt")
+    first, second = (pd.read_csv(f"{folder}/regions/accuracy.csv") for folder in ("runs/analysis", "best"))
+    pd.testing.assert_frame_equal(first, second)
+    Path("run/checkpoints").mkdir(parents=True)
+    Path("run/checkpoints/broken.ckpt").write_bytes(b"broken")
+    data = ["--data", str(trained / "config.yaml"), "--output", "other"]
+    message = run("regions", *data, decoder=Path("run/checkpoints/broken.ckpt"), ok=False)
+    assert "run/checkpoints/broken.ckpt: damaged, or not a checkpoint" in message
+    shutil.copy(trained / "checkpoints" / "best.ckpt", "run/checkpoints")
+    message = run("regions", *data, decoder=Path("run/checkpoints/best.ckpt"), ok=False)
+    assert "run/config.yaml: no such configuration" in message
 
 
 def test_a_run_that_was_cut_goes_on_and_another_is_refused(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from braindecode_x.analysis.settings import StudySettings
@@ -17,6 +18,7 @@ def windows(
     reconstructor: str | None = None,
     pictures: int = 8,
     centred: bool = True,
+    prior: Path | None = None,
     **study: Any,
 ) -> None:
     """When pictures can be decoded: accuracy of growing and sliding windows, generalisation over time.
@@ -43,13 +45,17 @@ def windows(
     centred
         Compare predictions and embeddings without their means over training pictures, which would drown weak signals;
         false: plain cosines, as in the tables of retrieval.
+    prior
+        With a reconstructor: folder of a prior that "fit" trained; pictures are made of what it samples.
     **study
         What is analysed.
     """
     from braindecode_x.analysis.stage import analyse_windows
 
     settings = StudySettings(**study)
-    analyse_windows(settings, kinds, modes, width, step, generalisation, metric, reconstructor, pictures, centred)
+    analyse_windows(
+        settings, kinds, modes, width, step, generalisation, metric, reconstructor, pictures, centred, prior
+    )
 
 
 def regions(

@@ -101,11 +101,11 @@ def region_figure(
     panels = figure.subplots(1, 3, width_ratios=(1, 1, 1.5)) if placed else [figure.subplots()]
     if placed:
         lost = float(whole["value"]) - kept[LEAVE_OUT]["value"]
-        for axes, values, title, label in (
-            (panels[0], kept[LEAVE_IN]["value"], "leave-in: these alone", f"{metric} accuracy"),
-            (panels[1], lost, "leave-out: all but these", "accuracy lost"),
+        for axes, values, least, title, label in (
+            (panels[0], kept[LEAVE_IN]["value"], whole["chance"], "leave-in: these alone", f"{metric} accuracy"),
+            (panels[1], lost, 0.0, "leave-out: all but these", f"{metric} accuracy lost"),
         ):
-            _draw_region_map(axes, by_channel(values, regions), info, label, title)
+            _draw_region_map(axes, by_channel(values, regions), info, float(least), label, title)
     for number, (kind, own) in enumerate(kept.items()):
         own = own.loc[list(regions)]
         spread = np.abs(own[["low", "high"]].to_numpy().T - own["value"].to_numpy())
@@ -115,10 +115,10 @@ def region_figure(
     _draw_chance(panels[-1], float(whole["chance"]))
     panels[-1].set_xticks(range(len(regions)), [f"{name}\n({chosen.sum()})" for name, chosen in regions.items()])
     panels[-1].tick_params("x", labelsize="small")
-    panels[-1].set(ylabel=f"{metric} accuracy", ylim=(0, None))
+    panels[-1].set(ylabel=f"{metric} accuracy", ylim=(0, None), xlim=(-0.5, len(regions) - 0.5))
     panels[-1].spines[["top", "right"]].set_visible(False)
     panels[-1].legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4)
-    figure.suptitle(f"{_who(shown)}: {HEADS[mode]}", size="medium")
+    figure.suptitle(f"{_who(shown)}: {HEADS[mode]}", size="medium", x=0.01, ha="left")
     return figure
 
 
@@ -138,11 +138,12 @@ def saliency_figure(table: pd.DataFrame, info: mne.Info, over_time: pd.DataFrame
     times = table[table["of"] == "time"]
     placed = has_places(info)
     rows = 2 if over_time is not None and placed else 1
-    figure = Figure(figsize=(10, 3.4 * rows), layout="constrained")
+    figure = Figure(figsize=(10, 3.3 * rows), layout="constrained")
     panels = figure.subfigures(rows, 1, squeeze=False)[:, 0]
     left, right = panels[0].subplots(1, 2, width_ratios=(1, 1.9))
     if placed:
-        _draw_head(left, channels.loc[info["ch_names"]].to_numpy(), info, "contribution", "channels, all times")
+        values = channels.loc[info["ch_names"]].to_numpy()
+        _draw_head(left, values, info, "channels, all times", label="contribution")
     else:
         best = channels.sort_values().tail(15)
         left.barh(best.index, best)
@@ -154,7 +155,8 @@ def saliency_figure(table: pd.DataFrame, info: mne.Info, over_time: pd.DataFrame
             right.plot(own["time"], own["value"], color="C0", linewidth=0.6, alpha=0.6)
     right.plot(times.groupby("time")["value"].mean(), color="C0", linewidth=2)
     right.axhline(0, color="0.5", linewidth=0.8, linestyle="--")
-    right.set(xlabel="time from the picture's onset (s)", ylabel="contribution", title="times, all channels")
+    right.set(xlabel="time from the picture's onset (s)", ylabel="contribution")
+    right.set_title("times, all channels", size="medium")
     right.spines[["top", "right"]].set_visible(False)
     if rows > 1:
         assert over_time is not None
@@ -162,10 +164,9 @@ def saliency_figure(table: pd.DataFrame, info: mne.Info, over_time: pd.DataFrame
         reach = float(np.abs(over_time.to_numpy()).max()) or 1.0
         for axes, (window, values) in zip(heads, over_time.iterrows(), strict=True):
             start, stop = window  # type: ignore[misc]  # the index holds pairs
-            _draw_head(
-                axes, values.to_numpy(), info, "contribution", f"{start:g} to {stop:g} s", reach, axes is heads[-1]
-            )
-    figure.suptitle(f"{_who(table)}: what the score of the seen picture draws on", size="medium")
+            bar = "" if axes is heads[-1] else None  # one for all: they share their scale
+            _draw_head(axes, values.to_numpy(), info, f"{start:g} to {stop:g} s", reach, bar)
+    figure.suptitle(f"{_who(table)}: what the score of the seen picture draws on", size="medium", x=0.01, ha="left")
     return figure
 
 
@@ -286,34 +287,38 @@ def _draw_chance(axes: Axes, chance: float) -> None:
     axes.axhline(chance, color="0.5", linewidth=0.8, linestyle="--", label="chance")
 
 
-def _draw_region_map(axes: Axes, values: np.ndarray, info: mne.Info, label: str, title: str) -> None:
+def _draw_region_map(axes: Axes, values: np.ndarray, info: mne.Info, least: float, label: str, title: str) -> None:
     known = np.isfinite(values)
-    limits = (min(0.0, float(values[known].min())), float(values[known].max()))
+    limits = (min(least, float(values[known].min())), max(least, float(values[known].max())))
     _topomap(axes, values[known], mne.pick_info(info, np.flatnonzero(known)), limits, "viridis", "nearest", label)
     axes.set_title(title, size="medium")
 
 
 def _draw_head(
-    axes: Axes,
-    values: np.ndarray,
-    info: mne.Info,
-    label: str,
-    title: str,
-    reach: float | None = None,
-    bar: bool = True,
+    axes: Axes, values: np.ndarray, info: mne.Info, title: str, reach: float | None = None, label: str | None = ""
 ) -> None:
     reach = reach or float(np.abs(values).max()) or 1.0
-    _topomap(axes, values, info, (-reach, reach), "RdBu_r", "cubic", label if bar else "")
+    _topomap(axes, values, info, (-reach, reach), "RdBu_r", "cubic", label)
     axes.set_title(title, size="medium")
 
 
 def _topomap(
-    axes: Axes, values: np.ndarray, info: mne.Info, limits: tuple[float, float], colours: str, how: str, label: str
+    axes: Axes,
+    values: np.ndarray,
+    info: mne.Info,
+    limits: tuple[float, float],
+    colours: str,
+    how: str,
+    label: str | None,
 ) -> None:
+    """Draw values on the head, with a bar of colours unless its label is None."""
     options: dict[str, Any] = {"contours": 0, "show": False, "sensors": "k.", "extrapolate": "head"}
     image, _ = mne.viz.plot_topomap(values, info, axes=axes, vlim=limits, cmap=colours, image_interp=how, **options)
-    if label:
-        axes.figure.colorbar(image, ax=axes, label=label, shrink=0.6, location="bottom")
+    if label is not None:  # within the room of the axes, so that heads side by side keep one size
+        bar = axes.figure.colorbar(image, cax=axes.inset_axes((0.15, -0.1, 0.7, 0.05)), orientation="horizontal")
+        bar.set_label(label, size="small")
+        bar.ax.tick_params(labelsize="small")
+        bar.ax.locator_params(nbins=4)
 
 
 def _together(table: pd.DataFrame) -> pd.DataFrame:

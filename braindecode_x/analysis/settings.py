@@ -15,7 +15,8 @@ class StudySettings:
     output
         Folder; every analysis gets one of its own in it.
     decoder
-        Folder of a trained decoder, or of the run that made it. Without one, ridge is fitted.
+        Folder of a trained decoder or of the run that made it, or a checkpoint of the run. Without one, ridge is
+        fitted.
     data
         A configuration of "fit", whose section "data" says what is analysed. Default: that of the decoder's run.
     subjects

@@ -144,7 +144,7 @@ def compare_geometries(responses: np.ndarray, embeddings: np.ndarray, seed: int 
         first, second = drawn[upper[0]], drawn[upper[1]]
         pairs = first != second
         resampled[number] = _correlation(a[first[pairs], second[pairs]], b[first[pairs], second[pairs]])
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    low, high = np.quantile(resampled, [0.025, 0.975]).tolist()
     return {"value": value, "low": low, "high": high, "p_value": permutation_p_value(value, null), "n": n}
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from braindecode_x.analysis.regions import channel_regions, region_parts
 from braindecode_x.analysis.settings import StudySettings
 from braindecode_x.analysis.study import Study, open_study
 from braindecode_x.analysis.time_windows import GROWING, SLIDING, Window
+from braindecode_x.diffusion.prior import EmbeddingPrior
 from braindecode_x.diffusion.reconstruct import reconstruct_file
 from braindecode_x.embeddings import Embeddings
 from braindecode_x.files import unknown_name
@@ -48,6 +50,7 @@ def analyse_windows(
     reconstructor: str | None,
     pictures: int,
     centred: bool = True,
+    prior: str | Path | None = None,
 ) -> None:
     """Ask when; see `braindecode_x.analysis.commands.windows`."""
     study = open_study("windows", settings)
@@ -71,7 +74,7 @@ def analyse_windows(
         ]
         study.draw("generalisation", eeg_plots.generalisation_figure(pd.concat(tables)))
     if reconstructor is not None:
-        _reconstruct(study, reconstructor, pictures, chosen[0], growing)
+        _reconstruct(study, reconstructor, prior, pictures, chosen[0], growing)
     _say(study, latencies[latencies["metric"] == metric])
 
 
@@ -238,9 +241,14 @@ def _draw_matrices(study: Study, decoded: dict[str, tuple[list[str], np.ndarray,
     study.draw("similarity", eeg_plots.similarity_figure(mean, ordered, who))
 
 
-def _reconstruct(study: Study, reconstructor: str, count: int, mode: str, every: Sequence[Window]) -> None:
+def _reconstruct(
+    study: Study, reconstructor: str, prior: str | Path | None, count: int, mode: str, every: Sequence[Window]
+) -> None:
     """Reconstruct pictures of the first subject from some of the growing windows, and draw them side by side."""
     pictures, space = study.pictures(study.data.subjects[0]), study.data.space
+    sample = None if prior is None else EmbeddingPrior.from_pretrained(prior)
+    if sample is not None:
+        sample.space.require(space, f"prior {str(prior)!r}")
     rows = evenly(range(len(pictures.stimuli)), count)
     ids = [pictures.stimuli[row] for row in rows]
     index = pd.DataFrame({"id": ids, "stimulus": ids, "subject": pictures.name, "split": study.split})
@@ -249,14 +257,13 @@ def _reconstruct(study: Study, reconstructor: str, count: int, mode: str, every:
     for part in time_windows.window_parts(shown, GROWING, len(pictures.info["ch_names"]), pictures.times):
         folder = study.folder / "reconstructions" / f"{pictures.name} {mode} to {1000 * part.about['stop']:.0f} ms"
         file = folder.with_name(f"{folder.name}.safetensors")
-        predicted = torch.from_numpy(
-            part_decoder(pictures, part, **_how(study, pictures.name, mode))(pictures.test[rows])
-        )
-        Embeddings(index, space, space.normalised(predicted)).save(file)
+        decode = part_decoder(pictures, part, **_how(study, pictures.name, mode))
+        image = space.normalised(torch.from_numpy(decode(pictures.test[rows])))
+        Embeddings(index, space, image if sample is None else sample(image, ids, study.seed)).save(file)
         reconstruct_file(file, folder, reconstructor, study.seed, overwrite=True)
         made.append(read_reconstructions(folder)[1][:, 0])
     seen = study.data.cohort.stimuli.pixels(made[0].shape[-1], ids).float() / 255
-    title = f"{pictures.name}, {mode}: growing windows"
+    title = f"{pictures.name}, {mode}: growing windows{'' if prior is None else ', with a prior'}"
     study.draw("reconstructions", eeg_plots.reconstruction_figure(seen, shown, torch.stack(made), title))
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from matplotlib.figure import Figure
@@ -20,8 +21,11 @@ from braindecode_x.datamodules.base import CohortDataModule
 from braindecode_x.datamodules.epochs import EpochsDataModule
 from braindecode_x.datamodules.predicted import matched_decoder
 from braindecode_x.decoder import CONFIG, BrainDecoder
-from braindecode_x.files import atomic_path, claim_folder, read_json
+from braindecode_x.files import atomic_path, claim_folder, file_hash, read_json
+from braindecode_x.lightning_cli import CONFIG as RUN_CONFIG
+from braindecode_x.lightning_cli import refuse_damaged
 from braindecode_x.run_report import read_csv
+from braindecode_x.tasks.base import EmbeddingTask
 
 TEXT = ("subject", "mode", "windows", "region", "channels", "channel", "stimulus", "concept", "category", "metric")
 
@@ -126,30 +130,45 @@ def open_study(name: str, settings: StudySettings) -> Study:
     FileNotFoundError, ValueError
         Neither data nor decoder are named, one cannot be read, or they do not fit each other.
     """
-    decoder, config = settings.decoder, settings.data
-    if decoder is not None and (decoder / "decoder" / CONFIG).is_file():
-        decoder = decoder / "decoder"
-    if config is None and decoder is not None:
-        config = decoder.parent / "config.yaml"
+    source, config = settings.decoder, settings.data
+    if source is not None and (source / "decoder" / CONFIG).is_file():
+        source = source / "decoder"
+    run = None if source is None else (source.parent.parent if source.is_file() else source.parent) / RUN_CONFIG
+    config = config or run
     if config is None:
         raise ValueError("data and decoder: give one at least")
-    section = read_section(config)
+    section = read_section(config, "data")
     fixed = {key: value for key, value in section.get("init_args", {}).items() if key != "subjects"}
-    about: dict[str, Any] = {
-        "analysis": name,
-        "data": {**section, "init_args": fixed},
-        "split": settings.split,
-        "seed": settings.seed,
-    }
-    data = open_data(config, section, settings.subjects)
-    loaded, names = (None, list(data.subjects)) if decoder is None else matched_decoder(decoder, data)
-    about["decoder"] = None if decoder is None else read_json(decoder / CONFIG)["hash"]
-    folder = settings.output / name
-    return Study(folder, data, loaded, names, settings.split, settings.seed, about, settings.overwrite)
+    about: dict[str, Any] = {"analysis": name, "data": {**section, "init_args": fixed}, "decoder": None}
+    about |= {"split": settings.split, "seed": settings.seed}
+    if settings.subjects is not None:
+        section["init_args"] = {**section.get("init_args", {}), "subjects": list(settings.subjects)}
+    data = make_section(config, "data", section, CohortDataModule)
+    decoder, names = None, list(data.subjects)
+    if source is not None and run is not None:
+        decoder, names = matched_decoder(from_checkpoint(source, run) if source.is_file() else source, data)
+        about["decoder"] = file_hash(source) if source.is_file() else read_json(source / CONFIG)["hash"]
+    return Study(settings.output / name, data, decoder, names, settings.split, settings.seed, about, settings.overwrite)
 
 
-def read_section(config: Path) -> dict[str, Any]:
-    """Read the section ``data`` of a configuration.
+def from_checkpoint(checkpoint: Path, config: Path) -> BrainDecoder:
+    """Load a decoder from a checkpoint of ``fit`` and the configuration of its run.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        One of the two is missing, damaged or something else.
+    """
+    refuse_damaged(checkpoint)
+    task = make_section(config, "model", read_section(config, "model"), EmbeddingTask)
+    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
+    task.on_load_checkpoint(state)
+    task.load_state_dict(state["state_dict"])
+    return task.decoder
+
+
+def read_section(config: Path, name: str) -> dict[str, Any]:
+    """Read a section, which names a class, of a configuration of ``fit``.
 
     Raises
     ------
@@ -164,37 +183,35 @@ def read_section(config: Path) -> dict[str, Any]:
         content = yaml.safe_load(config.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{config}: damaged, or not YAML ({error})") from error
-    section = content.get("data") if isinstance(content, dict) else None
+    section = content.get(name) if isinstance(content, dict) else None
     if not isinstance(section, dict) or "class_path" not in section:
         found = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{config}: expected a section data with a class_path, as of `fit`; found {found}")
+        raise ValueError(f"{config}: expected a section {name} with a class_path, as of `fit`; found {found}")
     return section
 
 
-def open_data(config: Path, section: dict[str, Any], subjects: Sequence[str] | None = None) -> CohortDataModule:
-    """Make the data module of a configuration.
+def make_section(config: Path, name: str, section: dict[str, Any], base: type) -> Any:
+    """Make the object that a section describes.
 
     Parameters
     ----------
     config : Path
         Its file, for errors.
+    name : str
     section : dict
         From `read_section`.
-    subjects : sequence of str, optional
-        In place of those that it names.
+    base : type
+        What it must be a kind of.
 
     Raises
     ------
     ValueError
-        It does not describe a `CohortDataModule`.
+        It does not describe one.
     """
-    given = dict(section)
-    if subjects is not None:
-        given["init_args"] = {**given.get("init_args", {}), "subjects": list(subjects)}
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_subclass_arguments(CohortDataModule, "data", required=True)
+    parser.add_subclass_arguments(base, name, required=True)
     try:
-        chosen = parser.parse_object({"data": given})
+        chosen = parser.parse_object({name: section})
     except ArgumentError as error:
-        raise ValueError(f"{config}: data: {error}") from error
-    return parser.instantiate(chosen).data
+        raise ValueError(f"{config}: {name}: {error}") from error
+    return parser.instantiate(chosen)[name]

@@ -103,13 +103,13 @@ class PredictedPictures(Dataset):
         ]
 
 
-def matched_decoder(folder: str | Path, data: CohortDataModule) -> tuple[BrainDecoder, list[str]]:
+def matched_decoder(source: str | Path | BrainDecoder, data: CohortDataModule) -> tuple[BrainDecoder, list[str]]:
     """Load a trained decoder, and bring a data module to its order of subjects and its statistics.
 
     Parameters
     ----------
-    folder : str or Path
-        See `BrainDecoder`.
+    source : str, Path or BrainDecoder
+        Its folder, or the decoder itself.
     data : CohortDataModule
 
     Returns
@@ -123,10 +123,11 @@ def matched_decoder(folder: str | Path, data: CohortDataModule) -> tuple[BrainDe
     FileNotFoundError, ValueError
         Not a decoder's folder, or one of other trials, of another space or of other subjects than the data.
     """
-    decoder = BrainDecoder.from_pretrained(folder)
-    decoder.space.require(data.space, f"decoder folder {str(folder)!r}")
+    decoder = source if isinstance(source, BrainDecoder) else BrainDecoder.from_pretrained(source)
+    who = "the decoder" if isinstance(source, BrainDecoder) else f"decoder folder {str(source)!r}"
+    decoder.space.require(data.space, who)
     if decoder.layout is not None and data.layout is not None:
-        decoder.layout.require(data.layout, "epochs", f"decoder folder {str(folder)!r}")
+        decoder.layout.require(data.layout, "epochs", who)
     new = getattr(decoder.model, "takes_new_subjects", False)
     names = data.use_subjects(list(decoder.model.subjects), new)
     data.use_standardisations({name: (s["mean"].numpy(), s["std"].numpy()) for name, s in decoder.statistics.items()})

@@ -110,10 +110,14 @@ class EmbeddingTask(L.LightningModule, ABC):
         for name, each in data.standardisations.items():
             self.standardisations[name] = {"mean": torch.from_numpy(each.mean), "std": torch.from_numpy(each.std)}
 
+    @property
+    def decoder(self) -> BrainDecoder:
+        """What is trained, as it is used on recordings."""
+        return BrainDecoder(self.model, self.space, self.standardisations, self.text_space, self.layout)
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the portable folder of what is trained: a `BrainDecoder`."""
-        decoder = BrainDecoder(self.model, self.space, self.standardisations, self.text_space, self.layout)
-        decoder.save_pretrained(folder)
+        self.decoder.save_pretrained(folder)
 
     def target(self, batch: Batch, stage: str = "training") -> torch.Tensor:
         """Return what the image embeddings of a batch shall be; a ValueError when its pictures are not known."""
