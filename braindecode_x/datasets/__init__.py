@@ -5,7 +5,9 @@ from braindecode_x.datasets.cards import read_card
 from braindecode_x.datasets.epochs import EpochsCohort, SubjectEpochs
 from braindecode_x.datasets.haxby import Haxby2001, Recording
 from braindecode_x.datasets.own_epochs import EpochsDataset
+from braindecode_x.datasets.parcels import Parcels, seitzman
 from braindecode_x.datasets.preprocessed_epochs import PreprocessedEpochs
+from braindecode_x.datasets.runs import ParcelRun, RunsCohort, SubjectWindows
 from braindecode_x.datasets.simulated_eeg import SimulatedEeg, SimulatedMeg
 from braindecode_x.datasets.simulated_fmri import SimulatedFmri
 from braindecode_x.datasets.table_betas import TableBetas
@@ -16,15 +18,20 @@ __all__ = [
     "EpochsCohort",
     "EpochsDataset",
     "Haxby2001",
+    "ParcelRun",
+    "Parcels",
     "PreprocessedEpochs",
     "Recording",
+    "RunsCohort",
     "SimulatedEeg",
     "SimulatedFmri",
     "SimulatedMeg",
     "SubjectBetas",
     "SubjectEpochs",
+    "SubjectWindows",
     "TableBetas",
     "ThingsEeg2",
     "ThingsMeg",
     "read_card",
+    "seitzman",
 ]
