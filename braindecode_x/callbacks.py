@@ -17,7 +17,7 @@ from braindecode_x.datasets.betas import SubjectBetas
 from braindecode_x.embeddings import Embeddings
 from braindecode_x.files import atomic_path, file_hash
 from braindecode_x.metrics.noise_ceiling import split_half_noise_ceiling
-from braindecode_x.tasks.base import EmbeddingTask
+from braindecode_x.tasks.base import EmbeddingTask, RunTask
 
 
 class WriteNoiseCeilings(L.Callback):
@@ -44,7 +44,7 @@ class WriteNoiseCeilings(L.Callback):
 
 
 class SaveDecoder(L.Callback):
-    """Write the best checkpoint of a finished training as a portable folder, see `EmbeddingTask.save_pretrained`.
+    """Write the best checkpoint of a finished training as a portable folder, see `RunTask.save_pretrained`.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class SaveDecoder(L.Callback):
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Load the best checkpoint's weights and save them with statistics and space."""
         best = getattr(trainer.checkpoint_callback, "best_model_path", "")
-        if not trainer.is_global_zero or not best or not isinstance(pl_module, EmbeddingTask):
+        if not trainer.is_global_zero or not best or not isinstance(pl_module, RunTask):
             return
         state = torch.load(best, weights_only=True, map_location="cpu")
         weights = {k.removeprefix("model."): v for k, v in state["state_dict"].items() if k.startswith("model.")}

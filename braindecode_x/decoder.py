@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.datasets.epochs import EpochsLayout
+from braindecode_x.datasets.windows_layout import TrialsLayout, layout_from_dict
 from braindecode_x.files import atomic_path, file_hash, read_json, unknown_name, write_json
 from braindecode_x.models.atm_low_level import AtmLowLevel
 from braindecode_x.models.eeg import EegDecoder
@@ -32,11 +33,11 @@ class BrainDecoder:
     space : EmbeddingSpace
         What it predicts.
     statistics : dict of str to dict
-        By subject: ``mean`` and ``std`` (voxels,) or (channels, 1), by which recordings are standardised.
+        By subject: ``mean`` and ``std`` (voxels,), (channels, 1) or (1, parcels), by which recordings are standardised.
     text_space : EmbeddingSpace, optional
         Of the texts it predicts, where it is another than the pictures': tokens.
-    layout : EpochsLayout, optional
-        Channels and times of the epochs that it decodes. None: it decodes betas.
+    layout : EpochsLayout or WindowsLayout, optional
+        Channels and times of the epochs, or parcels and times of the windows, that it decodes. None: it decodes betas.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class BrainDecoder:
         space: EmbeddingSpace,
         statistics: dict[str, dict[str, torch.Tensor]],
         text_space: EmbeddingSpace | None = None,
-        layout: EpochsLayout | None = None,
+        layout: TrialsLayout | None = None,
     ):
         self.model, self.space, self.statistics = model.eval(), space, statistics
         self.text_space, self.layout = text_space or space, layout
@@ -67,13 +68,13 @@ class BrainDecoder:
         Parameters
         ----------
         recording : array or mne.BaseEpochs
-            (n, voxels) or (n, channels, times), as recorded: not standardised. Of ``mne.Epochs`` the channels and times
-            are taken that are decoded.
+            (n, voxels), (n, channels, times) or (n, volumes, parcels), as recorded: not standardised. Of ``mne.Epochs``
+            the channels and times are taken that are decoded.
         subject : str
             A new one, where the network takes such, is standardised by its own trials.
         mask : array of bool, optional
             Of one trial's shape, or one that extends to it: where it is false, activity is set to its mean. For epochs
-            (channels, 1) masks electrodes and (times,) a time window.
+            (channels, 1) masks electrodes and (times,) a time window; for windows (parcels,) masks parcels.
 
         Returns
         -------
@@ -90,8 +91,9 @@ class BrainDecoder:
             raise unknown_name("subject of the decoder", subject, self.subjects)
         brain = self._checked(recording, subject)
         if new:
-            mean = brain.mean((0, 2), keepdim=True)
-            std = brain.std((0, 2), correction=0, keepdim=True)
+            axes = (0,) if self.layout is None else self.layout.pooled_axes
+            mean = brain.mean(axes, keepdim=True)
+            std = brain.std(axes, correction=0, keepdim=True)
             mean, std = mean[0], torch.where(std > 0, std, 1)[0]
         else:
             mean, std = self.statistics[subject]["mean"], self.statistics[subject]["std"]
@@ -104,15 +106,15 @@ class BrainDecoder:
         return self.space.normalised(output.image), text
 
     def _checked(self, recording: np.ndarray | torch.Tensor | mne.BaseEpochs, subject: str) -> torch.Tensor:
-        what = f"{'betas' if self.layout is None else 'epochs'} of {subject}"
+        what = f"{'betas' if self.layout is None else self.layout.trials} of {subject}"
         expected = (len(self.statistics[subject]["mean"]),) if self.layout is None else self.layout.shape
-        if isinstance(recording, mne.BaseEpochs) and self.layout is not None:
+        sizes = ", ".join(map(str, expected))
+        if isinstance(recording, mne.BaseEpochs) and isinstance(self.layout, EpochsLayout):
             recording = self.layout.take(recording)
         elif isinstance(recording, mne.BaseEpochs):
-            raise ValueError(f"{what}: expected (n, {expected[0]}), found {type(recording).__name__}")
+            raise ValueError(f"{what}: expected (n, {sizes}), found {type(recording).__name__}")
         brain = torch.as_tensor(recording, dtype=torch.float32)
         if tuple(brain.shape[1:]) != expected:
-            sizes = ", ".join(map(str, expected))
             raise ValueError(f"{what}: expected (n, {sizes}), found {tuple(brain.shape)}")
         if not brain.isfinite().all():
             raise ValueError(f"{what}: {(~brain.isfinite()).sum()} values are not finite")
@@ -169,5 +171,5 @@ class BrainDecoder:
             name, what = key.rsplit("/", 1)
             statistics.setdefault(name, {})[what] = value
         space, text_space = about["space"], about.get("text_space", about["space"])
-        layout = None if about.get("layout") is None else EpochsLayout.from_dict(about["layout"])
+        layout = layout_from_dict(about.get("layout"))
         return cls(model, EmbeddingSpace.from_dict(space), statistics, EmbeddingSpace.from_dict(text_space), layout)

@@ -17,7 +17,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from braindecode_x.callbacks import SaveDecoder, WriteEmbeddings, WriteNoiseCeilings
 from braindecode_x.files import write_text
-from braindecode_x.tasks.base import EmbeddingTask
+from braindecode_x.tasks.base import RunTask
 
 BEST, LAST, CONFIG = "checkpoints/best.ckpt", "checkpoints/last.ckpt", "config.yaml"
 
@@ -177,7 +177,7 @@ def refuse_damaged(checkpoint: Path) -> None:
             f"{checkpoint}: damaged, or not a checkpoint; name another one with --ckpt_path, or remove it and run "
             "`braindecode-x fit` again"
         ) from error
-    if not isinstance(found, dict) or "decoder" not in found:
+    if not isinstance(found, dict) or not found.keys() & {"decoder", "pretrained"}:
         raise ValueError(f"{checkpoint}: not a checkpoint of `braindecode-x fit`: it names no subjects and no space")
 
 
@@ -190,7 +190,7 @@ def main(arguments: list[str]) -> None:
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.* is deprecated")
     try:
         RunCLI(
-            EmbeddingTask,
+            RunTask,
             L.LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,

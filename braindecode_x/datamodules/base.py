@@ -17,7 +17,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 from braindecode_x.clip import ClipEncoder, EmbeddingSpace, TokenEncoder, image_targets, text_targets
 from braindecode_x.datamodules.batch import Trial, collate
 from braindecode_x.datasets.cohort import Cohort, SubjectTrials
-from braindecode_x.datasets.epochs import EpochsLayout
+from braindecode_x.datasets.windows_layout import TrialsLayout
 from braindecode_x.files import unknown_name
 
 Mix = bool | int | Literal["one"]
@@ -67,6 +67,7 @@ class PictureTrials(Dataset):
     """
 
     times: torch.Tensor | None = None
+    tr: float | None = None
 
     def __init__(self, responses: np.ndarray, stimuli: np.ndarray, subject: int, targets: Targets, mix: Mix):
         self.responses, self.subject, self.targets, self.mix = responses, subject, targets, mix
@@ -83,7 +84,7 @@ class PictureTrials(Dataset):
         rows = self._drawn(self.rows[name])
         image, text = self.targets.get(name, (None, None))
         stimulus = "" if name.startswith("\0") else name
-        return Trial(self.brain(rows), self.subject, stimulus, image, text, self.times, repeats=len(rows))
+        return Trial(self.brain(rows), self.subject, stimulus, image, text, self.times, self.tr, len(rows))
 
     def brain(self, rows: list[int]) -> torch.Tensor:
         """Average some of the trials."""
@@ -101,8 +102,8 @@ class PictureTrials(Dataset):
 class CohortDataModule(L.LightningDataModule, ABC):
     """Batches that mix the trials of several subjects, with their pictures' embeddings.
 
-    `BetasDataModule` and `EpochsDataModule` say what a trial is. Trials are standardised with the training trials'
-    statistics. Validation, test and prediction average a picture's repeats.
+    `BetasDataModule`, `EpochsDataModule` and `WindowsDataModule` say what a trial is. Trials are standardised with the
+    training trials' statistics. Validation, test and prediction average a picture's repeats.
 
     Parameters
     ----------
@@ -171,8 +172,8 @@ class CohortDataModule(L.LightningDataModule, ABC):
         self.ids = {name: number for number, name in enumerate(self.subjects)}
 
     @property
-    def layout(self) -> EpochsLayout | None:
-        """Channels and times of the trials; None where trials have none."""
+    def layout(self) -> TrialsLayout | None:
+        """Channels or parcels, and times, of the trials; None where trials have none."""
         return None
 
     @cached_property

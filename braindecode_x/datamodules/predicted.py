@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.datamodules.base import CohortDataModule
 from braindecode_x.datamodules.batch import Batch, Trial, collate
+from braindecode_x.datasets.windows_layout import require_layout
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.files import unknown_name
 
@@ -126,8 +127,7 @@ def matched_decoder(source: str | Path | BrainDecoder, data: CohortDataModule) -
     decoder = source if isinstance(source, BrainDecoder) else BrainDecoder.from_pretrained(source)
     who = "the decoder" if isinstance(source, BrainDecoder) else f"decoder folder {str(source)!r}"
     decoder.space.require(data.space, who)
-    if decoder.layout is not None and data.layout is not None:
-        decoder.layout.require(data.layout, "epochs", who)
+    require_layout(decoder.layout, data.layout, who)
     new = getattr(decoder.model, "takes_new_subjects", False)
     names = data.use_subjects(list(decoder.model.subjects), new)
     data.use_standardisations({name: (s["mean"].numpy(), s["std"].numpy()) for name, s in decoder.statistics.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import mne
 import numpy as np
@@ -33,6 +33,9 @@ class EpochsLayout:
     n_times : int
         Samples.
     """
+
+    trials: ClassVar[str] = "epochs"
+    pooled_axes: ClassVar[tuple[int, int]] = (0, 2)  # of (trials, channels, times): what statistics are taken over
 
     channels: tuple[str, ...]
     sfreq: float

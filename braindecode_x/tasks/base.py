@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +13,13 @@ from torch import nn
 
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.datamodules.batch import Batch
-from braindecode_x.datasets.epochs import EpochsLayout
+from braindecode_x.datasets.windows_layout import TrialsLayout, layout_from_dict, require_layout
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.metrics.retrieval_metric import RetrievalAccuracy
 
 
-class EmbeddingTask(L.LightningModule, ABC):
-    """A decoder that is trained to predict embeddings of what was seen.
-
-    A subclass builds its network in `configure_models` once it is known who is decoded and to which space, its losses
-    in `configure_losses`, and answers in `predict_embeddings`.
+class RunTask(L.LightningModule, ABC):
+    """What ``fit`` trains.
 
     Parameters
     ----------
@@ -34,23 +32,15 @@ class EmbeddingTask(L.LightningModule, ABC):
 
     Attributes
     ----------
-    subjects : dict of str to int
-        Names with the number of values in a trial of each; a subject's id is its place here.
-    layout : EpochsLayout or None
-        Channels and times, where trials have them.
     monitor : tuple of str
         What the best checkpoint is chosen by, and whether the largest or the smallest is best.
     saved_as : str
         Name of the folder that a training leaves behind, see `save_pretrained`.
     """
 
-    monitor: tuple[str, Literal["max", "min"]] = ("val/top1", "max")
-    saved_as = "decoder"
+    monitor: tuple[str, Literal["max", "min"]] = ("val/loss", "min")
+    saved_as: str
 
-    space: EmbeddingSpace
-    text_space: EmbeddingSpace
-    subjects: dict[str, int]
-    layout: EpochsLayout | None = None
     model: Any
 
     def __init__(self, lr: float, weight_decay: float, warmup_epochs: float):
@@ -59,6 +49,65 @@ class EmbeddingTask(L.LightningModule, ABC):
             raise ValueError(f"lr: expected a number above 0, found {lr}")
         self.lr, self.weight_decay, self.warmup_epochs = lr, weight_decay, warmup_epochs
         self.model = None
+
+    @abstractmethod
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the portable folder of what is trained."""
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of the whole training, 3 at least; a ValueError when they are not known."""
+        steps = self.trainer.estimated_stepping_batches
+        if math.isinf(steps):
+            raise ValueError("trainer.max_steps: needed for the learning rate's schedule, as the data have no length")
+        return max(3, int(steps))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a one-cycle schedule (as published with MindBridge, arXiv 2404.07850)."""
+        total = self.n_steps
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW(groups, lr=self.lr)
+        per_epoch = total / max(1, self.trainer.max_epochs or 1)
+        rise = min(0.5, max(2.0, self.warmup_epochs * per_epoch) / total)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, self.lr, total_steps=total, pct_start=rise, final_div_factor=100
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class EmbeddingTask(RunTask):
+    """A decoder that is trained to predict embeddings of what was seen.
+
+    A subclass builds its network in `configure_models` once it is known who is decoded and to which space, its losses
+    in `configure_losses`, and answers in `predict_embeddings`.
+
+    Parameters
+    ----------
+    lr, weight_decay, warmup_epochs : float
+        See `RunTask`.
+
+    Attributes
+    ----------
+    subjects : dict of str to int
+        Names with the number of values in a trial of each; a subject's id is its place here.
+    layout : EpochsLayout, WindowsLayout or None
+        Channels or parcels, and times, where trials have them.
+    """
+
+    monitor: tuple[str, Literal["max", "min"]] = ("val/top1", "max")
+    saved_as = "decoder"
+
+    space: EmbeddingSpace
+    text_space: EmbeddingSpace
+    subjects: dict[str, int]
+    layout: TrialsLayout | None = None
+
+    def __init__(self, lr: float, weight_decay: float, warmup_epochs: float):
+        super().__init__(lr, weight_decay, warmup_epochs)
         self.standardisations: dict[str, dict[str, torch.Tensor]] = {}
         self.new_subjects: list[str] = []
         self.configure_losses()
@@ -100,7 +149,7 @@ class EmbeddingTask(L.LightningModule, ABC):
         if stage == "fit":
             self.note_data()
         elif trained:  # on other data, perhaps: ids and statistics are the network's
-            self._refuse_other_trials(data.layout)
+            require_layout(self.layout, data.layout, "the checkpoint")
             self._bring_to(data)
 
     def note_data(self) -> None:
@@ -152,22 +201,6 @@ class EmbeddingTask(L.LightningModule, ABC):
             "repeats": batch.repeats,
         }
 
-    def configure_optimizers(self) -> Any:
-        """AdamW with a one-cycle schedule (as published with MindBridge, arXiv 2404.07850)."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.AdamW(groups, lr=self.lr)
-        total = max(3, int(self.trainer.estimated_stepping_batches))
-        per_epoch = total / max(1, self.trainer.max_epochs or 1)
-        rise = min(0.5, max(2.0, self.warmup_epochs * per_epoch) / total)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.lr, total_steps=total, pct_start=rise, final_div_factor=100
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put into the checkpoint what a decoder needs beside its weights."""
         checkpoint["decoder"] = {
@@ -189,12 +222,11 @@ class EmbeddingTask(L.LightningModule, ABC):
         previous = self.subjects if self.model is not None else {}
         self.subjects, found = dict(about["subjects"]), getattr(self, "space", space)
         self.space, self.text_space = space, EmbeddingSpace.from_dict(about.get("text_space", about["space"]))
-        layout = about.get("layout")
-        self.layout = None if layout is None else EpochsLayout.from_dict(layout)
+        self.layout = layout_from_dict(about.get("layout"))
         data = getattr(self._trainer, "datamodule", None) if self._trainer is not None else None
         if data is not None:
             space.require(found, "the checkpoint")
-            self._refuse_other_trials(data.layout)
+            require_layout(self.layout, data.layout, "the checkpoint")
             for name in previous.keys() & self.subjects.keys():
                 if previous[name] != self.subjects[name]:
                     raise ValueError(
@@ -214,13 +246,6 @@ class EmbeddingTask(L.LightningModule, ABC):
     def _share_ids(self, data: Any) -> None:
         new = getattr(self.model, "takes_new_subjects", False)  # a network that decodes whom it was not trained on
         self.new_subjects = data.use_subjects(list(self.subjects), new)[len(self.subjects) :]
-
-    def _refuse_other_trials(self, found: EpochsLayout | None) -> None:
-        if self.layout is not None and found is not None:
-            self.layout.require(found, "epochs", "the checkpoint")
-        elif self.layout is not found:
-            ours, theirs = ("betas" if each is None else "epochs" for each in (self.layout, found))
-            raise ValueError(f"the checkpoint decodes {ours}; the data module gives {theirs}")
 
     def _score(self, stage: str, batch: Batch) -> None:
         image, _ = self.predict_embeddings(batch)

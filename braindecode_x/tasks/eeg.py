@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from braindecode_x.datamodules.batch import Batch, mix_within_subjects
+from braindecode_x.datasets.epochs import EpochsLayout
 from braindecode_x.losses import AtmLoss
 from braindecode_x.models.eeg import EegDecoder
 from braindecode_x.tasks.base import EmbeddingTask
@@ -78,8 +79,9 @@ class EegTask(EmbeddingTask):
 
     def configure_models(self) -> None:
         """Build the network for the subjects' montage and times."""
-        if self.layout is None:
-            raise ValueError("EegTask decodes epochs, but the data module gives betas; use EpochsDataModule")
+        if not isinstance(self.layout, EpochsLayout):
+            found = "betas" if self.layout is None else self.layout.trials
+            raise ValueError(f"EegTask decodes epochs, but the data module gives {found}; use EpochsDataModule")
         if self.space.kind != "pooled":
             raise ValueError(f"EegTask decodes to pooled embeddings; found [{self.space}] (the data module's kind)")
         self.model = EegDecoder(

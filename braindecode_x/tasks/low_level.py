@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from braindecode_x.clip import image_targets
 from braindecode_x.clip.cache import MappedTargets
 from braindecode_x.datamodules.batch import Batch
+from braindecode_x.datasets.epochs import EpochsLayout
 from braindecode_x.diffusion.latent import LatentReconstructor
 from braindecode_x.diffusion.low_level import LatentEncoder
 from braindecode_x.diffusion.reconstructor import EMBEDDED, Reconstructor
@@ -82,8 +83,9 @@ class LowLevelTask(EmbeddingTask):
         """Build the network for the latents and the subjects' montage and times."""
         if self._trainer is not None:
             self.space = self.text_space = self.pictures.space
-        if self.layout is None:
-            raise ValueError("LowLevelTask decodes epochs, but the data module gives betas; use EpochsDataModule")
+        if not isinstance(self.layout, EpochsLayout):
+            found = "betas" if self.layout is None else self.layout.trials
+            raise ValueError(f"LowLevelTask decodes epochs, but the data module gives {found}; use EpochsDataModule")
         self.model = AtmLowLevel(
             self.subjects, *self.layout.shape, self.space.shape, self.d_channel, self.widths, self.last_width
         )
