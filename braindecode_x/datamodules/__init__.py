@@ -4,5 +4,6 @@ from braindecode_x.datamodules.batch import Batch, collate
 from braindecode_x.datamodules.betas import BetasDataModule
 from braindecode_x.datamodules.epochs import EpochsDataModule
 from braindecode_x.datamodules.predicted import PredictedEmbeddings
+from braindecode_x.datamodules.windows import WindowsDataModule
 
-__all__ = ["Batch", "BetasDataModule", "EpochsDataModule", "PredictedEmbeddings", "collate"]
+__all__ = ["Batch", "BetasDataModule", "EpochsDataModule", "PredictedEmbeddings", "WindowsDataModule", "collate"]
