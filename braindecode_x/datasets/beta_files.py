@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from nilearn.masking import apply_mask
 
-ENDINGS = (".npy", ".nii", ".nii.gz")
-_DAMAGE = (ImageFileError, OSError, EOFError, ValueError, zlib.error)
+from braindecode_x.datasets import images as nifti
+from braindecode_x.datasets.images import image_values, is_nifti, open_image, refuse_other_grid
 
-
-def is_nifti(file: Path) -> bool:
-    """Say whether a file is a NIfTI image by its ending."""
-    return file.name.lower().endswith((".nii", ".nii.gz"))
+ENDINGS = (".npy", *nifti.ENDINGS)
+TRIALS = "(x, y, z, trials)"
+TO_BETAS = "resample it to the betas"
 
 
 def n_trials(file: Path) -> int:
@@ -35,7 +32,7 @@ def n_trials(file: Path) -> int:
     ValueError
         Another ending, a damaged file, or an array of another number of dimensions.
     """
-    return _open_image(file).shape[3] if is_nifti(file) else len(_open_array(file))
+    return open_image(file, TRIALS).shape[3] if is_nifti(file) else len(_open_array(file))
 
 
 def read_betas(files: Sequence[Path], mask: Path | None) -> list[np.ndarray]:
@@ -95,36 +92,15 @@ def _open_array(file: Path, dimensions: str = "(trials, voxels)") -> np.ndarray:
     return array
 
 
-def _open_image(file: Path, dimensions: str = "(x, y, z, trials)") -> nib.Nifti1Image:
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such file")
-    try:
-        image = nib.load(file)
-    except _DAMAGE as error:
-        raise ValueError(f"{file}: not a readable NIfTI image ({error})") from error
-    if not isinstance(image, nib.Nifti1Image):
-        raise ValueError(f"{file}: expected a NIfTI image, found {type(image).__name__}")
-    if len(image.shape) != dimensions.count(",") + 1:
-        raise ValueError(f"{file}: expected {dimensions}, found {len(image.shape)} dimensions, shape {image.shape}")
-    return image
-
-
-def _values(file: Path, image: nib.Nifti1Image) -> np.ndarray:
-    try:
-        return np.asarray(image.dataobj, dtype=np.float32)
-    except _DAMAGE as error:
-        raise ValueError(f"{file}: damaged, its values cannot be read ({error})") from error
-
-
 def _read_images(files: Sequence[Path], mask: Path | None) -> list[np.ndarray]:
-    images = [_open_image(file) for file in files]
+    images = [open_image(file, TRIALS) for file in files]
     for file, image in zip(files, images, strict=True):
-        _check_grid(file, image, files[0], images[0])
+        refuse_other_grid(file, image, files[0], images[0], TO_BETAS)
     inside = _varying(files, images) if mask is None else _read_mask(mask, files[0], images[0])
     mask_image = nib.Nifti1Image(inside.astype(np.uint8), images[0].affine)
     parts = []
     for file, image in zip(files, images, strict=True):  # one at a time: a session may take gigabytes
-        whole = nib.Nifti1Image(_values(file, image), images[0].affine)
+        whole = nib.Nifti1Image(image_values(file, image), images[0].affine)
         # nilearn would turn NaN into zero, which nobody would notice.
         parts.append(apply_mask(whole, mask_image, ensure_finite=False))
     return parts
@@ -133,7 +109,7 @@ def _read_images(files: Sequence[Path], mask: Path | None) -> list[np.ndarray]:
 def _varying(files: Sequence[Path], images: Sequence[nib.Nifti1Image]) -> np.ndarray:
     inside = np.ones(images[0].shape[:3], bool)
     for file, image in zip(files, images, strict=True):
-        values = _values(file, image)
+        values = image_values(file, image)
         inside &= np.isfinite(values).all(axis=3) & (values != values[..., :1]).any(axis=3)
     if not inside.any():
         names = ", ".join(file.name for file in files[:3])
@@ -145,9 +121,9 @@ def _varying(files: Sequence[Path], images: Sequence[nib.Nifti1Image]) -> np.nda
 
 def _read_mask(mask: Path, file: Path, image: nib.Nifti1Image) -> np.ndarray:
     if is_nifti(mask):
-        mask_image = _open_image(mask, "(x, y, z)")
-        _check_grid(mask, mask_image, file, image)
-        values = _values(mask, mask_image)
+        mask_image = open_image(mask, "(x, y, z)")
+        refuse_other_grid(mask, mask_image, file, image, TO_BETAS)
+        values = image_values(mask, mask_image)
     else:
         values = np.asarray(_open_array(mask, "(x, y, z)"))
     if values.shape != image.shape[:3]:
@@ -157,12 +133,3 @@ def _read_mask(mask: Path, file: Path, image: nib.Nifti1Image) -> np.ndarray:
             f"{mask}: expected a mask of zeros and ones, found no voxel inside, or values that are not finite"
         )
     return values != 0
-
-
-def _check_grid(file: Path, image: nib.Nifti1Image, other: Path, expected: nib.Nifti1Image) -> None:
-    if image.shape[:3] != expected.shape[:3]:
-        raise ValueError(f"{file}: a grid of {image.shape[:3]}; expected {expected.shape[:3]}, the grid of {other}")
-    if not np.allclose(image.affine, expected.affine, atol=1e-3):
-        raise ValueError(
-            f"{file}: lies elsewhere in space than {other} (their affines differ); resample it to the betas"
-        )

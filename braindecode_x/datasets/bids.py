@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from braindecode_x.datasets.epochs import EpochsCohort, SubjectEpochs, join_sessions
-from braindecode_x.datasets.own_epochs import as_text, join_pictures
+from braindecode_x.datasets.own_epochs import join_pictures
 from braindecode_x.datasets.recordings import Recordings, Run
+from braindecode_x.datasets.trial_tables import read_events
 from braindecode_x.files import unknown_name
 from braindecode_x.preprocessing.eeg import EpochSettings
 from braindecode_x.preprocessing.stage import session_epochs
@@ -195,21 +196,7 @@ def _events(file: Any, column: str, trial_types: Sequence[str] | None) -> pd.Dat
     if found is None:
         raise ValueError(f"{file.fpath}: has no table of events ({file.basename.rpartition('_')[0]}_events.tsv)")
     source = Path(str(found))
-    try:
-        rows = pd.read_csv(source, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except ValueError as error:
-        raise ValueError(f"{source}: not a readable table of tab-separated values in UTF-8 ({error})") from error
-    for name in ("onset", column, *(["trial_type"] if trial_types else [])):
-        if name not in rows:
-            raise ValueError(f"{source}: {unknown_name('column of the events', name, rows)}")
-    rows = rows.assign(place=[f"line {line} of {source}" for line in range(2, len(rows) + 2)])
-    text = {name: rows[name].map(as_text) for name in ("split", "concept") if name in rows}
-    rows = rows.assign(stimulus=rows[column].map(as_text), **text)
-    chosen = rows["trial_type"].isin(trial_types) if trial_types else rows["stimulus"] != ""
-    onsets = pd.to_numeric(rows["onset"], errors="coerce")
-    wrong = rows.loc[chosen & onsets.isna(), "place"]
-    if len(wrong):
-        raise ValueError(f"{source}: {len(wrong)} events have an onset that is no number, the first in {wrong.iloc[0]}")
-    if not chosen.any():
-        raise ValueError(f"{source}: none of its {len(rows)} events shows a picture (column {column!r})")
-    return rows[chosen].drop(columns=column).assign(onset=onsets[chosen], subject=f"sub-{file.subject}")
+    rows = read_events(source, column, trial_types)
+    if not len(rows):
+        raise ValueError(f"{source}: none of its events shows a picture (column {column!r})")
+    return rows.assign(subject=f"sub-{file.subject}")

@@ -30,9 +30,9 @@ from braindecode_x.datasets.epoch_files import channel_rows, open_epochs, read_s
 from braindecode_x.datasets.epochs import EpochsCohort, EpochsLayout, SubjectEpochs
 from braindecode_x.datasets.trial_tables import (
     ONLY_SUBJECT,
-    check_splits,
-    draw_splits,
+    as_text,
     match_pictures,
+    picture_splits,
     read_table,
     refuse_rows,
 )
@@ -203,12 +203,7 @@ def join_pictures(
     refuse_rows(where, rows, unlabelled, "no picture (drop them, or give them the split 'predict' to decode them)")
     rows = rows.assign(stimulus=match_pictures(where, rows, pictures))
     named = set(rows["stimulus"]) - {""}
-    if "split" in rows:
-        rows["split"] = check_splits(where, rows)
-    else:
-        concepts = dict(zip(rows["stimulus"], rows["concept"], strict=True)) if "concept" in rows else {}
-        groups = {name: concepts.get(name) or name.rpartition("/")[0] or name for name in sorted(named)}
-        rows["split"] = rows["stimulus"].map(draw_splits(where, groups, seed, "concepts"))
+    rows["split"] = picture_splits(where, rows, seed)
     return rows, pictures.subset(ids=[name for name in pictures.ids if name in named])
 
 
@@ -249,10 +244,3 @@ def _picked(where: str, info: mne.Info, picks: str | Sequence[str]) -> list[str]
         return blank.pick(picks, exclude="bads").ch_names
     except ValueError as error:
         raise ValueError(f"{where}: picks {picks!r}: {error}") from error
-
-
-def as_text(value: object) -> str:
-    """Write a cell as text: empty where it is missing, whole numbers without a fraction."""
-    if pd.isna(value) or value == "n/a":  # type: ignore[call-overload]
-        return ""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()

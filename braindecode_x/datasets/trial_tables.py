@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from braindecode_x.datasets.cohort import SPLITS
+from braindecode_x.files import unknown_name
 from braindecode_x.stimuli import FolderStimuli
 
 ONLY_SUBJECT = "sub-01"
@@ -46,6 +47,58 @@ def read_table(file: Path, needed: str) -> pd.DataFrame:
         raise ValueError(f"{file}: no trials; expected one row a trial below the names of the columns")
     rows = pd.DataFrame([values for _, values in lines], columns=header, dtype=object)
     return rows.assign(place=[f"line {line}" for line, _ in lines])
+
+
+def read_events(file: Path, column: str, trial_types: Sequence[str] | None, unlabelled: bool = False) -> pd.DataFrame:
+    """Read those events of a BIDS table that show a picture.
+
+    Parameters
+    ----------
+    file : Path
+        TSV with the column ``onset``.
+    column : str
+        Names the picture; empty or ``n/a`` where there is none.
+    trial_types : sequence of str or None
+        Take the events whose ``trial_type`` is one of these instead.
+    unlabelled : bool
+        Take events without a picture too, where their ``split`` is another than train, validation and test.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``onset`` (seconds), ``stimulus``, ``place`` (which line of which file) and the other columns as text; rows
+        keep their numbers. None is left where no event shows a picture.
+
+    Raises
+    ------
+    ValueError
+        No readable table, a missing column, or an onset that is no number.
+    """
+    try:
+        rows = pd.read_csv(file, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except ValueError as error:
+        raise ValueError(f"{file}: not a readable table of tab-separated values in UTF-8 ({error})") from error
+    for name in ("onset", column, *(["trial_type"] if trial_types else [])):
+        if name not in rows:
+            raise ValueError(f"{file}: {unknown_name('column of the events', name, rows)}")
+    rows = rows.assign(place=[f"line {line} of {file}" for line in range(2, len(rows) + 2)])
+    text = {name: rows[name].map(as_text) for name in ("split", "concept") if name in rows}
+    rows = rows.assign(stimulus=rows[column].map(as_text), **text)
+    chosen = rows["trial_type"].isin(trial_types) if trial_types else rows["stimulus"] != ""
+    if unlabelled and "split" in rows:
+        chosen |= (rows["stimulus"] == "") & ~rows["split"].isin([*SPLITS, ""])
+    onsets = pd.to_numeric(rows["onset"], errors="coerce")
+    wrong = rows.loc[chosen & onsets.isna(), "place"]
+    if len(wrong):
+        raise ValueError(f"{file}: {len(wrong)} events have an onset that is no number, the first in {wrong.iloc[0]}")
+    return rows[chosen].drop(columns=[] if column == "stimulus" else column).assign(onset=onsets[chosen])
+
+
+def as_text(value: object) -> str:
+    """Write a cell as text: empty where it is missing, whole numbers without a fraction."""
+    if pd.isna(value) or value == "n/a":  # type: ignore[call-overload]
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
 def refuse_rows(where: object, rows: pd.DataFrame, wrong: pd.Series, what: str, column: str | None = None) -> None:
@@ -147,3 +200,29 @@ def draw_splits(where: object, concepts: Mapping[str, str], seed: int, what: str
     splits = ["validation"] * held_out + ["test"] * held_out
     drawn = dict(zip(order, splits + ["train"] * (len(names) - len(splits)), strict=True))
     return {picture: drawn[concept] for picture, concept in concepts.items()}
+
+
+def picture_splits(where: object, rows: pd.DataFrame, seed: int) -> pd.Series:
+    """Return every trial's split, of the column ``split`` or drawn by concept.
+
+    Parameters
+    ----------
+    where : str or Path
+        The table.
+    rows : pandas.DataFrame
+        With ``stimulus`` (id) and perhaps ``split`` and ``concept``; without ``concept`` a picture's folder, or, for a
+        picture in no folder, the picture itself.
+    seed : int
+        Of splits that are drawn.
+
+    Raises
+    ------
+    ValueError
+        As of `check_splits` and `draw_splits`.
+    """
+    if "split" in rows:
+        return check_splits(where, rows)
+    concepts = dict(zip(rows["stimulus"], rows["concept"], strict=True)) if "concept" in rows else {}
+    named = sorted(set(rows["stimulus"]) - {""})
+    groups = {name: concepts.get(name) or name.rpartition("/")[0] or name for name in named}
+    return rows["stimulus"].map(draw_splits(where, groups, seed, "concepts"))

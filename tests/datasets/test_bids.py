@@ -103,7 +103,7 @@ def test_a_folder_without_sessions_has_one(study):
     [
         ({"stim_file": lambda e: e["stim_file"].replace("cat/cat_1.png", "cat/cat_9.png")}, r"line \d+ of .*cat_9"),
         ({"stim_file": None}, "_events.tsv: unknown column of the events 'stim_file'"),
-        ({"stim_file": lambda e: "n/a"}, "none of its 40 events shows a picture"),
+        ({"stim_file": lambda e: "n/a"}, "none of its events shows a picture"),
         ({"onset": lambda e: e["onset"].where(e.index != 4, "soon")}, "1 events have an onset that is no number"),
         ({"onset": lambda e: e["onset"].where(e.index != 2, e["onset"][0])}, "two trials begin at sample 100"),
         (
