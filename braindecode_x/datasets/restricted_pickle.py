@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,6 +62,29 @@ class RestrictedUnpickler(pickle.Unpickler):
             ) from None
 
 
+def read_pickled(content: bytes, what: str) -> Any:
+    """Read what somebody else pickled, from memory.
+
+    Parameters
+    ----------
+    content : bytes
+        A bare pickle.
+    what : str
+        What it is, for errors.
+
+    Returns
+    -------
+    object
+        A NumPy array or scalar, or builtin containers of these.
+
+    Raises
+    ------
+    ValueError
+        It asks for anything else, or is damaged.
+    """
+    return _guarded(what, lambda: RestrictedUnpickler(io.BytesIO(content), encoding="latin1").load())
+
+
 def read_pickled_dictionary(file: str | Path) -> dict[str, Any]:
     """Read a dictionary that was written with ``numpy.save``, or with ``pickle.dump`` under any name.
 
@@ -85,17 +110,21 @@ def read_pickled_dictionary(file: str | Path) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
     with file.open("rb") as stream:
-        try:
-            content = _load(stream)
-        except pickle.UnpicklingError as error:
-            raise ValueError(f"{file}: refused, or damaged: {error}") from error
-        except Exception as error:  # a damaged pickle raises whatever its bytes happen to mean
-            raise ValueError(f"{file}: damaged, or no pickled dictionary ({type(error).__name__}: {error})") from error
+        content = _guarded(file, lambda: _load(stream))
     if isinstance(content, np.ndarray) and content.dtype == object and content.size == 1:
         content = content.item()
     if not isinstance(content, dict):
         raise ValueError(f"{file}: expected a pickled dictionary, found {type(content).__name__}")
     return content
+
+
+def _guarded(what: object, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except pickle.UnpicklingError as error:
+        raise ValueError(f"{what}: refused, or damaged: {error}") from error
+    except Exception as error:  # a damaged pickle raises whatever its bytes happen to mean
+        raise ValueError(f"{what}: damaged, or no pickle ({type(error).__name__}: {error})") from error
 
 
 def _load(stream: BinaryIO) -> Any:
