@@ -88,13 +88,14 @@ def all_jobs(everyone: Sequence[str]) -> list[Job]:
     """List all trainings, the most wanted ones first."""
     first, second = ((name,) for name in WITHIN)
     jobs = [Job(WITHIN_ONE, RIDGE, name, name) for name in (first, second)]
-    jobs += [Job(WITHIN_ONE, system, first, first, lr) for system in NETWORKS for lr in RATES.get(system, (1e-3, 3e-3))]
+    rates = [Job(WITHIN_ONE, system, first, first, lr) for system in NETWORKS for lr in RATES.get(system, (1e-3, 3e-3))]
+    of_all = Job(FOR_ALL, ATM, tuple(everyone), tuple(everyone))  # the other experiments wait for it
+    jobs += sorted([*rates, of_all], key=lambda job: job.system != ATM)
     jobs += [Job(WITHIN_ONE, system, second, second) for system in NETWORKS]
     for name in WITHIN:
         others = tuple(other for other in everyone if other != name)
         jobs += [Job(NEW, system, others, (name,)) for system in NEW_SUBJECT]
-    jobs += [Job(FOR_ALL, RIDGE, (name,), (name,)) for name in everyone]
-    return [*jobs, Job(FOR_ALL, ATM, tuple(everyone), tuple(everyone))]
+    return jobs + [Job(FOR_ALL, RIDGE, (name,), (name,)) for name in everyone]
 
 
 def chosen_rate(runs: pd.DataFrame, system: str) -> float:
