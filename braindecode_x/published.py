@@ -17,6 +17,7 @@ from braindecode_x.models.atm_low_level import AtmLowLevel
 from braindecode_x.models.eeg import EegDecoder
 from braindecode_x.models.mindbridge import MindBridge
 from braindecode_x.models.voxels import Aggregation
+from braindecode_x.models.wave import Wave
 
 _TOKEN_SHAPES = {257 * 768: (257, 768), 77 * 768: (77, 768)}  # the paper's targets, of CLIP ViT-L/14
 _MINDBRIDGE_NAMES = {  # ours: published
@@ -59,6 +60,15 @@ _PRIOR_NAMES = {
     r"^up\.(\d+)\.condition\.": r"decode_cond_embedding.\1.",
     r"^up\.(\d+)\.change\.": r"decode_layers.\1.",
     r"^last\.": "output_layer.",
+}
+_WAVE_NAMES = {
+    r"^mask_embedding$": "embedder.msk_embed",
+    r"^class_embedding$": "embedder.cls_embed",
+    r"^embed\.": "embedder.embed_model.model.",
+    r"^time\.": "embedder.wt_re.",
+    r"^blocks\.": "decoder.transformer.",
+    r"^pool\.": "decoder.pooler_layer.",
+    r"^unembed\.": "unembedder.model.0.",
 }
 _CLIP_NAMES = {  # open_clip: Hugging Face
     r"^visual\.class_embedding$": "vision_model.embeddings.class_embedding",
@@ -237,6 +247,54 @@ def load_published_prior(source: str | Path | Mapping[str, Any]) -> PriorNetwork
         if name not in ("mean", "std")  # 0 and 1: published embeddings are taken as they are
     }
     _fill(origin, kind, expected, state)
+    return model.eval()
+
+
+def load_published_wave(
+    source: str | Path | Mapping[str, Any], n_heads: int | None = None, time_step: float = 0.2
+) -> Wave:
+    """Load the whole-brain sequence model of WAVE; sizes are read off the weights.
+
+    Parameters
+    ----------
+    source : str, Path or mapping
+        A file that torch saved, or its content: a state dict, or a training checkpoint with a ``model_state_dict``.
+    n_heads : int, optional
+        Attention heads, which weights do not tell. Default: one for 64 features, as in the paper.
+    time_step : float
+        Seconds to which times were rounded.
+
+    Returns
+    -------
+    Wave
+        In eval mode, on the CPU.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        As for `load_published_mindbridge`.
+    """
+    origin, state = _read_state(source)
+    kind = "sequence model of WAVE"
+    # files of older versions of transformers also hold the fixed masks of causal attention
+    state = {name: tensor for name, tensor in state.items() if not name.endswith((".attn.bias", ".attn.masked_bias"))}
+    d_model, n_parcels = _size(origin, kind, state, "embedder.embed_model.model.0.weight")
+    n_times, _ = _size(origin, kind, state, "embedder.wt_re.weight")
+    n_positions, _ = _size(origin, kind, state, "decoder.transformer.wpe.weight")
+    _, inner = _size(origin, kind, state, "decoder.transformer.h.0.mlp.c_fc.weight")
+    model = Wave(
+        n_parcels,
+        d_model,
+        n_layers=_count(r"decoder\.transformer\.h\.(\d+)\.", state),
+        n_heads=n_heads or max(1, d_model // 64),
+        n_positions=n_positions,
+        time_step=time_step,
+        max_time=(n_times - 1) * time_step,
+        feed_forward=inner // d_model,
+    )
+    _fill(origin, kind, {_rename(name, _WAVE_NAMES): tensor for name, tensor in model.state_dict().items()}, state)
     return model.eval()
 
 
