@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from braindecode_x.datamodules.base import CohortDataModule, PictureTrials, Standardisation, Targets
-from braindecode_x.datasets.layouts import WindowsLayout
+from braindecode_x.datasets.windows_layout import WindowsLayout
 from braindecode_x.datasets.parcels import Parcels
 from braindecode_x.datasets.runs import RunsCohort, SubjectWindows
 
