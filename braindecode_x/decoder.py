@@ -19,8 +19,11 @@ from braindecode_x.models.atm_low_level import AtmLowLevel
 from braindecode_x.models.eeg import EegDecoder
 from braindecode_x.models.linear import LinearDecoder
 from braindecode_x.models.mindbridge import MindBridge
+from braindecode_x.models.wave_decoder import WaveDecoder
 
-MODELS: dict[str, Any] = {model.__name__: model for model in (MindBridge, LinearDecoder, EegDecoder, AtmLowLevel)}
+MODELS: dict[str, Any] = {
+    model.__name__: model for model in (MindBridge, LinearDecoder, EegDecoder, AtmLowLevel, WaveDecoder)
+}
 WEIGHTS, STATISTICS, CONFIG = "model.safetensors", "statistics.safetensors", "config.json"
 
 

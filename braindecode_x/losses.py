@@ -11,6 +11,7 @@ from torch import nn
 from braindecode_x.files import unknown_name
 from braindecode_x.models.eeg import EegOutput
 from braindecode_x.models.mindbridge import MindBridgeOutput
+from braindecode_x.models.wave_decoder import WaveDecoderOutput
 
 MIXES = {  # of ATM (arXiv 2403.07721): for retrieval, and 10 (0.9 MSE + 0.1 contrast) for reconstruction
     "retrieval": {"clip_image": 0.99, "clip_text": 0.01, "mse_image": 0.0},
@@ -147,7 +148,9 @@ class MindBridgeLoss(nn.Module):
         return {**terms, "total": total}
 
 
-def contrast(predicted: torch.Tensor, target: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+def contrast(
+    predicted: torch.Tensor, target: torch.Tensor, scale: torch.Tensor, same: torch.Tensor | None = None
+) -> torch.Tensor:
     """Contrast predictions and targets: cross-entropy of ``scale * predicted @ target.T``, averaged over directions.
 
     Parameters
@@ -156,6 +159,8 @@ def contrast(predicted: torch.Tensor, target: torch.Tensor, scale: torch.Tensor)
         (n, d) each; row k of one belongs to row k of the other.
     scale : torch.Tensor
         Scalar.
+    same : torch.Tensor, optional
+        (n, n) of bool, symmetric: rows that are right for each other, in equal parts. Default: each for itself alone.
 
     Returns
     -------
@@ -165,7 +170,7 @@ def contrast(predicted: torch.Tensor, target: torch.Tensor, scale: torch.Tensor)
     _require_same_shape("predicted", predicted, target)
     with torch.autocast(predicted.device.type, enabled=False):
         logits = scale.float() * predicted.float() @ target.float().T
-        right = torch.arange(len(logits), device=logits.device)
+        right = torch.arange(len(logits), device=logits.device) if same is None else same / same.sum(1, keepdim=True)
         return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
 
 
@@ -244,6 +249,99 @@ class AtmLoss(nn.Module):
         if not terms:
             raise ValueError(f"loss: no term is left; weights are {self.weights}, and pictures may have no captions")
         return {**terms, "total": torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()}
+
+
+class WaveLoss(nn.Module):
+    """The training loss of WAVE's alignment, term by term (arXiv 2411.07121).
+
+    Contrasts of unit vectors with images and with texts, each with a scale of its own that is learned, from 1 / 0.07
+    and up to 100. Trials of one picture in a batch are right for each other (as published, they are contrasted).
+
+    Parameters
+    ----------
+    clip_image, clip_text : float
+        Weights of the contrasts.
+    mse_image, mse_text : float
+        Weights of the squared distances of unit vectors, 2 (1 - cosine); 0 as published.
+    published_loss : bool
+        Contrast trials of one picture as if they were of two.
+
+    Raises
+    ------
+    ValueError
+        A weight below 0.
+    """
+
+    def __init__(
+        self,
+        clip_image: float = 0.5,
+        clip_text: float = 0.5,
+        mse_image: float = 0.0,
+        mse_text: float = 0.0,
+        published_loss: bool = False,
+    ):
+        super().__init__()
+        self.weights = {
+            "clip_image": clip_image,
+            "clip_text": clip_text,
+            "mse_image": mse_image,
+            "mse_text": mse_text,
+        }
+        for name, weight in self.weights.items():
+            if weight < 0:
+                raise ValueError(f"weight of {name}: expected at least 0, found {weight}")
+        self.published_loss = published_loss
+        start = torch.tensor(1 / 0.07).log()
+        self.image_scale, self.text_scale = nn.Parameter(start), nn.Parameter(start.clone())
+
+    def forward(
+        self, output: WaveDecoderOutput, image_target: torch.Tensor, text_target: torch.Tensor | None
+    ) -> dict[str, torch.Tensor]:
+        """Compute every term that has a weight, and their weighted sum.
+
+        Parameters
+        ----------
+        output : WaveDecoderOutput
+            Without an embedding for texts, that of the picture is contrasted with texts, as published.
+        image_target : torch.Tensor
+            (batch, d).
+        text_target : torch.Tensor or None
+            (batch, d); None leaves the terms of text out.
+
+        Returns
+        -------
+        dict of str to torch.Tensor
+            Scalars: each term, not yet weighted, and ``total``.
+
+        Raises
+        ------
+        ValueError
+            A target has another shape than the prediction.
+        """
+        text = output.image if output.text is None else output.text
+        terms = {}
+        for kind, predicted, target, scale in (
+            ("image", output.image, image_target, self.image_scale),
+            ("text", text, text_target, self.text_scale),
+        ):
+            if target is None:
+                continue
+            _require_same_shape(kind, predicted, target)
+            predicted, target = unit_vectors(predicted), unit_vectors(target)
+            if self.weights[f"clip_{kind}"]:
+                same = None if self.published_loss else _same_rows(image_target)
+                terms[f"clip_{kind}"] = contrast(predicted, target, scale.clamp(max=math.log(100)).exp(), same)
+            if self.weights[f"mse_{kind}"]:
+                terms[f"mse_{kind}"] = predicted.shape[1] * F.mse_loss(predicted, target)
+        if not terms:
+            raise ValueError(f"loss: no term is left; weights are {self.weights}, and pictures may have no captions")
+        return {**terms, "total": torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()}
+
+
+def _same_rows(values: torch.Tensor) -> torch.Tensor:
+    """Return (n, n) of bool: which rows are equal."""
+    _, group = values.flatten(1).unique(dim=0, return_inverse=True)
+    return group[:, None] == group
 
 
 def _require_same_shape(name: str, predicted: torch.Tensor, target: torch.Tensor) -> None:

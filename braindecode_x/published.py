@@ -13,6 +13,7 @@ import open_clip
 import torch
 
 from braindecode_x.diffusion.prior import PriorNetwork
+from braindecode_x.diffusion.token_prior import TokenPriorNetwork
 from braindecode_x.models.atm_low_level import AtmLowLevel
 from braindecode_x.models.eeg import EegDecoder
 from braindecode_x.models.mindbridge import MindBridge
@@ -69,6 +70,26 @@ _WAVE_NAMES = {
     r"^blocks\.": "decoder.transformer.",
     r"^pool\.": "decoder.pooler_layer.",
     r"^unembed\.": "unembedder.model.0.",
+}
+_TOKEN_PRIOR_NAMES = {
+    r"^place$": "learned_query",
+    r"^no_condition$": "null_brain_embeds",
+    r"^no_noisy$": "null_image_embed",
+    r"^time\.0\.": "to_time_embeds.0.1.net.0.0.",
+    r"^time\.2\.": "to_time_embeds.0.1.net.1.0.",
+    r"^time\.4\.": "to_time_embeds.0.1.net.2.",
+    r"^relative\.values\.": "causal_transformer.rel_pos_bias.relative_attention_bias.",
+    r"^layers\.(\d+)\.attention\.norm\.gain$": r"causal_transformer.layers.\1.0.norm.g",
+    r"^layers\.(\d+)\.attention\.query\.": r"causal_transformer.layers.\1.0.to_q.",
+    r"^layers\.(\d+)\.attention\.key_value\.": r"causal_transformer.layers.\1.0.to_kv.",
+    r"^layers\.(\d+)\.attention\.null$": r"causal_transformer.layers.\1.0.null_kv",
+    r"^layers\.(\d+)\.attention\.out\.0\.": r"causal_transformer.layers.\1.0.to_out.0.",
+    r"^layers\.(\d+)\.attention\.out\.1\.gain$": r"causal_transformer.layers.\1.0.to_out.1.g",
+    r"^layers\.(\d+)\.feed_forward_norm\.gain$": r"causal_transformer.layers.\1.1.0.g",
+    r"^layers\.(\d+)\.wide\.": r"causal_transformer.layers.\1.1.1.",
+    r"^layers\.(\d+)\.narrow\.": r"causal_transformer.layers.\1.1.5.",
+    r"^norm\.gain$": "causal_transformer.norm.g",
+    r"^last\.": "causal_transformer.project_out.",
 }
 _CLIP_NAMES = {  # open_clip: Hugging Face
     r"^visual\.class_embedding$": "vision_model.embeddings.class_embedding",
@@ -295,6 +316,32 @@ def load_published_wave(
         feed_forward=inner // d_model,
     )
     _fill(origin, kind, {_rename(name, _WAVE_NAMES): tensor for name, tensor in model.state_dict().items()}, state)
+    return model.eval()
+
+
+def load_published_token_prior(source: str | Path | Mapping[str, Any]) -> TokenPriorNetwork:
+    """Load WAVE's token diffusion prior, in eval mode; sizes are read off the weights; arguments and errors as above.
+
+    Weights of a whole prior, whose network's names begin with ``net.``, load too.
+    """
+    origin, state = _read_state(source)
+    kind = "token diffusion prior of WAVE"
+    if any(name.startswith("net.") for name in state):
+        state = {name.removeprefix("net."): tensor for name, tensor in state.items() if name.startswith("net.")}
+    # fixed, and under every block
+    state = {name: tensor for name, tensor in state.items() if not name.endswith(".rotary_emb.freqs")}
+    n_tokens, d = _size(origin, kind, state, "learned_query")
+    _, head = _size(origin, kind, state, "causal_transformer.layers.0.0.null_kv")
+    inner, _ = _size(origin, kind, state, "causal_transformer.layers.0.0.to_q.weight")
+    _, d_ff = _size(origin, kind, state, "causal_transformer.layers.0.1.5.weight")
+    depth = _count(r"causal_transformer\.layers\.(\d+)\.", state)
+    model = TokenPriorNetwork((n_tokens, d), depth, inner // head, d_ff // d, head, published_null=True)
+    expected = {
+        _rename(name, _TOKEN_PRIOR_NAMES): tensor
+        for name, tensor in model.state_dict().items()
+        if name not in ("mean", "std", "frequencies")
+    }
+    _fill(origin, kind, expected, state)
     return model.eval()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ class PredictionNoise:
     scale : torch.Tensor
         (subjects,): root mean square of the residuals.
     residuals : torch.Tensor
-        (n, d) of all subjects, each divided by its subject's scale.
+        (n, d) of all subjects, each divided by its subject's scale. Tokens are flattened to d values.
     """
 
     slope: torch.Tensor
@@ -47,8 +48,8 @@ class PredictionNoise:
 
     @classmethod
     def of(cls, predicted: torch.Tensor, target: torch.Tensor, subject: torch.Tensor) -> Self:
-        """Estimate it from predictions and targets (n, d) of subjects (n,), numbered from 0."""
-        parts = []
+        """Estimate it from predictions and targets (n, ...) of subjects (n,), numbered from 0."""
+        predicted, target, parts = predicted.flatten(1), target.flatten(1), []
         for number in range(int(subject.max()) + 1):
             p, t = predicted[subject == number], target[subject == number]
             t_mean = t.mean(0)
@@ -61,11 +62,12 @@ class PredictionNoise:
         return cls(torch.stack(slopes), torch.stack(offsets), torch.stack(scales), torch.cat(all_residuals))
 
     def __call__(self, target: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
-        """Draw predictions of targets (n, d) as of subjects (n,), from torch's global generator."""
+        """Draw predictions of targets (n, ...) as of subjects (n,), from torch's global generator."""
+        shape, target = target.shape, target.flatten(1)
         mixes = torch.randn(len(target), len(self.residuals)) / len(self.residuals) ** 0.5
         noise = (1 - ISOTROPIC) ** 0.5 * mixes @ self.residuals + ISOTROPIC**0.5 * torch.randn_like(target)
         mean = self.slope[subject, None] * target + self.offset[subject]
-        return mean + self.scale[subject, None] * noise
+        return (mean + self.scale[subject, None] * noise).view(shape)
 
 
 class PredictedPictures(Dataset):
@@ -74,7 +76,7 @@ class PredictedPictures(Dataset):
     Parameters
     ----------
     batch : Batch
-        All of them; ``brain`` is (n, d).
+        All of them; ``brain`` is (n, ...).
     noise : PredictionNoise, optional
         Draw the predictions anew each time, by this. The batch's subjects are numbers of its subjects then.
     """
@@ -135,7 +137,7 @@ def matched_decoder(source: str | Path | BrainDecoder, data: CohortDataModule) -
 
 
 class PredictedEmbeddings(L.LightningDataModule):
-    """Batches whose ``brain`` is what a decoder predicts: (batch, d), with true embeddings.
+    """Batches whose ``brain`` is what a decoder predicts, (batch, d) or (batch, tokens, d), with true embeddings.
 
     Parameters
     ----------
@@ -193,9 +195,8 @@ class PredictedEmbeddings(L.LightningDataModule):
     @property
     def sizes(self) -> dict[str, int]:
         """Number of values of a prediction, by subject."""
-        (d,) = self.space.shape
         self.decoder  # noqa: B018 (it tells the names)
-        return dict.fromkeys(self.names, d)
+        return dict.fromkeys(self.names, math.prod(self.space.shape))
 
     @property
     def space(self) -> EmbeddingSpace:
@@ -216,7 +217,7 @@ class PredictedEmbeddings(L.LightningDataModule):
 
     @cached_property
     def training_targets(self) -> torch.Tensor:
-        """True embeddings of the training pictures in use, each once: (pictures, d)."""
+        """True embeddings of the training pictures in use, each once: (pictures, ...)."""
         return torch.stack([target for target, _ in self._training_pictures().values()]).float()
 
     def predicted(self, split: str) -> Batch:

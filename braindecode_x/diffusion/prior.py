@@ -19,6 +19,8 @@ from torch import nn
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.diffusion.latent import make_scheduler
 from braindecode_x.diffusion.noise import draw, keyed_generators
+from braindecode_x.diffusion.standardised import Standardised
+from braindecode_x.diffusion.token_prior import TokenPriorNetwork
 from braindecode_x.files import file_hash, read_json, unknown_name, write_json
 
 CONFIG, NETWORK = "prior.json", "network"
@@ -33,7 +35,7 @@ PUBLISHED_SCHEDULE: dict[str, Any] = {
 }
 
 
-class PriorNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class PriorNetwork(Standardised, ModelMixin, ConfigMixin):  # type: ignore[misc]
     """An MLP shaped like a U-Net that tells the noise in an embedding, given the decoded one.
 
     Parameters
@@ -59,23 +61,14 @@ class PriorNetwork(ModelMixin, ConfigMixin):  # type: ignore[misc]
         dropout: float = 0.0,
     ):
         super().__init__()
-        self.embedding_dim = embedding_dim
-        self.register_buffer("mean", torch.zeros(embedding_dim))
-        self.register_buffer("std", torch.ones(embedding_dim))
+        self.embedding_shape = (embedding_dim,)
+        self.register_statistics(self.embedding_shape)
         self.time = Timesteps(time_dim, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.first = _block(embedding_dim, widths[0], 0.0)
         down = list(pairwise(widths))
         self.down = nn.ModuleList(_Level(a, b, time_dim, condition_dim, dropout) for a, b in down)
         self.up = nn.ModuleList(_Level(b, a, time_dim, condition_dim, dropout) for a, b in reversed(down))
         self.last = nn.Linear(widths[0], embedding_dim)
-
-    def standardise(self, embedding: torch.Tensor) -> torch.Tensor:
-        """Centre and scale embeddings by the training targets' statistics: (n, d) to (n, d)."""
-        return (embedding - self.mean) / self.std
-
-    def restore(self, standardised: torch.Tensor) -> torch.Tensor:
-        """Undo `standardise`."""
-        return standardised * self.std + self.mean
 
     def forward(
         self,
@@ -135,8 +128,12 @@ def _block(width: int, next_width: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, next_width), nn.LayerNorm(next_width), nn.SiLU(), nn.Dropout(dropout))
 
 
+AnyPriorNetwork = PriorNetwork | TokenPriorNetwork
+NETWORKS: dict[str, Any] = {each.__name__: each for each in (PriorNetwork, TokenPriorNetwork)}
+
+
 def prior_loss(
-    network: PriorNetwork,
+    network: AnyPriorNetwork,
     target: torch.Tensor,
     condition: torch.Tensor,
     scheduler: Any,
@@ -148,13 +145,13 @@ def prior_loss(
 
     Parameters
     ----------
-    network : PriorNetwork
+    network : PriorNetwork or TokenPriorNetwork
     target, condition : torch.Tensor
-        (n, d) each, standardised.
+        (n, d) or (n, tokens, d) each, standardised.
     scheduler : diffusers scheduler
         Its prediction type is ``"epsilon"``, ``"v_prediction"`` or ``"sample"``.
     noise : torch.Tensor
-        (n, d), standard normal.
+        Of the targets' shape, standard normal.
     times : torch.Tensor
         (n,) of integers, below the scheduler's ``num_train_timesteps``.
     shown : torch.Tensor, optional
@@ -169,7 +166,7 @@ def prior_loss(
 
 @torch.inference_mode()
 def sample_prior(
-    network: PriorNetwork,
+    network: AnyPriorNetwork,
     condition: torch.Tensor,
     scheduler: Any,
     generators: list[torch.Generator],
@@ -181,9 +178,9 @@ def sample_prior(
 
     Parameters
     ----------
-    network : PriorNetwork
+    network : PriorNetwork or TokenPriorNetwork
     condition : torch.Tensor
-        (n, d), standardised.
+        (n, d) or (n, tokens, d), standardised.
     scheduler : diffusers scheduler
         Its state is used up.
     generators : list of torch.Generator
@@ -197,16 +194,17 @@ def sample_prior(
     Returns
     -------
     torch.Tensor
-        (n, d), standardised.
+        Of the condition's shape, standardised.
     """
     scheduler.set_timesteps(steps, device=condition.device)
-    x = draw(generators, (network.embedding_dim,)).to(condition) * noise * scheduler.init_noise_sigma
+    x = draw(generators, network.embedding_shape).to(condition) * noise * scheduler.init_noise_sigma
     extra = {"generator": generators} if "generator" in inspect.signature(scheduler.step).parameters else {}
     kinds = 1 if guidance == 1 else 2
     shown = torch.arange(kinds, device=condition.device).repeat_interleave(len(condition)) == 0
-    told = condition.repeat(kinds, 1)
+    told = torch.cat([condition] * kinds)
     for time in scheduler.timesteps:
-        outputs = network(scheduler.scale_model_input(x, time).repeat(kinds, 1), time, told, shown).chunk(kinds)
+        noisy = torch.cat([scheduler.scale_model_input(x, time)] * kinds)
+        outputs = network(noisy, time, told, shown).chunk(kinds)
         output = outputs[0] if kinds == 1 else outputs[1] + guidance * (outputs[0] - outputs[1])
         x = scheduler.step(output, time, x, **extra).prev_sample
     return x
@@ -249,9 +247,9 @@ class EmbeddingPrior:
 
     Parameters
     ----------
-    network : PriorNetwork
+    network : PriorNetwork or TokenPriorNetwork
     space : EmbeddingSpace
-        Of what it is given and of what it answers: pooled.
+        Of what it is given and of what it answers: pooled, or tokens for the latter.
     scheduler_config : dict, optional
         A diffusers scheduler's: the noise schedule it was trained on. Default: the published one.
     sampling : PriorSampling
@@ -259,13 +257,14 @@ class EmbeddingPrior:
 
     def __init__(
         self,
-        network: PriorNetwork,
+        network: AnyPriorNetwork,
         space: EmbeddingSpace,
         scheduler_config: dict[str, Any] | None = None,
         sampling: PriorSampling = PriorSampling(),
     ):
-        if space.shape != (network.embedding_dim,):
-            raise ValueError(f"prior: its network is of {network.embedding_dim} values, found [{space}]")
+        if space.shape != network.embedding_shape:
+            size = " x ".join(map(str, network.embedding_shape))
+            raise ValueError(f"prior: its network is of {size} values, found [{space}]")
         self.network, self.space = network.eval(), space
         self.scheduler_config = dict(scheduler_config or PUBLISHED_SCHEDULE)
         self.sampling = sampling
@@ -288,7 +287,7 @@ class EmbeddingPrior:
         Parameters
         ----------
         embeddings : torch.Tensor
-            (n, d), in ``space``.
+            (n, ...), in ``space``.
         ids : sequence of str
             n names.
         seed : int
@@ -296,7 +295,7 @@ class EmbeddingPrior:
         Returns
         -------
         torch.Tensor
-            (n, d), in ``space``.
+            (n, ...), in ``space``.
 
         Raises
         ------
@@ -304,7 +303,8 @@ class EmbeddingPrior:
             Another shape, a wrong number of ids, or a scheduler that fails with so few steps.
         """
         if tuple(embeddings.shape[1:]) != self.space.shape:
-            raise ValueError(f"prior: expected embeddings (n, {self.space.shape[0]}), found {tuple(embeddings.shape)}")
+            expected = ", ".join(map(str, self.space.shape))
+            raise ValueError(f"prior: expected embeddings (n, {expected}), found {tuple(embeddings.shape)}")
         if len(ids) != len(embeddings):
             raise ValueError(f"ids: expected {len(embeddings)}, one an embedding, found {len(ids)}")
         settings, device = self.sampling, self.network.mean.device
@@ -329,6 +329,7 @@ class EmbeddingPrior:
         (folder / CONFIG).unlink(missing_ok=True)
         self.network.save_pretrained(folder / NETWORK)
         about = {
+            "network": type(self.network).__name__,
             "space": self.space.to_dict(),
             "scheduler": {name: value for name, value in self.scheduler_config.items() if not name.startswith("_")},
             "sampling": asdict(self.sampling),
@@ -355,6 +356,9 @@ class EmbeddingPrior:
         found = file_hash(*sorted((folder / NETWORK).glob("*.safetensors")))
         if about["hash"] != found:
             raise ValueError(f"{folder}: weights of hash {found}, but {CONFIG} names {about['hash']}; save it again")
-        network = PriorNetwork.from_pretrained(folder / NETWORK, low_cpu_mem_usage=False, local_files_only=True)
+        kind = about.get("network", PriorNetwork.__name__)
+        if kind not in NETWORKS:
+            raise unknown_name(f"network in {folder / CONFIG}", kind, NETWORKS)
+        network = NETWORKS[kind].from_pretrained(folder / NETWORK, low_cpu_mem_usage=False, local_files_only=True)
         space = EmbeddingSpace.from_dict(about["space"])
         return cls(network.to(device), space, about["scheduler"], PriorSampling(**about["sampling"]))

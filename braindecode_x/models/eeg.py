@@ -98,8 +98,8 @@ class EegDecoder(nn.Module):
         if not self.subjects or len(set(self.subjects)) < len(self.subjects):
             raise ValueError(f"subjects: expected names, each once, found {list(self.subjects)}")
         self.n_channels, self.n_times, self.sfreq = n_channels, n_times, sfreq
-        image_size = _pooled("image_dim", image_dim)
-        text_size = None if text_dim is None else _pooled("text_dim", text_dim)
+        image_size = pooled_size("image_dim", image_dim)
+        text_size = None if text_dim is None else pooled_size("text_dim", text_dim)
         self.image_dim, self.text_dim = (image_size,), None if text_size is None else (text_size,)
         self.encoder_name, self.options, self.projector_dropout = encoder, dict(options or {}), projector_dropout
         self.encoder = make_encoder(encoder, n_channels, n_times, len(self.subjects), sfreq, image_size, **self.options)
@@ -187,7 +187,8 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def _pooled(name: str, dim: int | Sequence[int]) -> int:
+def pooled_size(name: str, dim: int | Sequence[int]) -> int:
+    """Return the size of a pooled embedding, d or (d,); a ValueError, which names what was given, for other shapes."""
     shape = (dim,) if isinstance(dim, int) else tuple(dim)
     if len(shape) != 1 or math.prod(shape) < 1:
         raise ValueError(f"{name}: expected the size of a pooled embedding, found {list(shape)}")

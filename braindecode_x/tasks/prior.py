@@ -1,10 +1,10 @@
-"""Training of the diffusion prior: from decoded embeddings to ones that pictures could have (arXiv 2403.07721)."""
+"""Training of the diffusion priors: from decoded embeddings to ones that pictures could have."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from diffusers import DDPMScheduler
@@ -20,6 +20,8 @@ from braindecode_x.diffusion.prior import (
     PriorSampling,
     prior_loss,
 )
+from braindecode_x.diffusion.token_prior import PUBLISHED_TOKEN_SCHEDULE, TokenPriorNetwork
+from braindecode_x.files import unknown_name
 from braindecode_x.tasks.base import EmbeddingTask
 
 # Embeddings are standardised, so their values have no bound to clip samples to.
@@ -29,11 +31,14 @@ SCHEDULE: dict[str, Any] = {
     "clip_sample": False,
     "prediction_type": "v_prediction",
 }
+PUBLISHED_SCHEDULES = {"mlp": PUBLISHED_SCHEDULE, "tokens": PUBLISHED_TOKEN_SCHEDULE}
 TIMES = 8  # noise levels at which each validation picture is scored
 
 
 class PriorTask(EmbeddingTask):
-    """Train `PriorNetwork` on `PredictedEmbeddings`.
+    """Train `PriorNetwork` (ATM, arXiv 2403.07721) or `TokenPriorNetwork` (WAVE, arXiv 2411.07121).
+
+    Both are trained on `PredictedEmbeddings`; the latter also takes tokens, if the decoder predicts them.
 
     The best checkpoint is that of the least loss on the decoder's predictions of validation trials, with the same noise
     every time. ``test`` and ``predict`` sample: retrieval is that of the embeddings that the prior makes. A training
@@ -46,11 +51,16 @@ class PriorTask(EmbeddingTask):
     time_dim : int
         Features of a time step.
     dropout : float
+    network : {"mlp", "tokens"}
+        `PriorNetwork`, of which the three sizes before are, or `TokenPriorNetwork`.
+    options : dict, optional
+        Of `TokenPriorNetwork`: ``depth``, ``n_heads``, ``head``, ``feed_forward``, ``published_null``.
     drop_condition : float
         Share of training pairs whose condition is not shown, for classifier-free guidance.
     published : bool
-        Diffuse embeddings as they are, on the published schedule, and clip samples to [-1, 1]. Default: standardised
-        embeddings on a cosine schedule, nothing clipped.
+        Diffuse embeddings as they are, on the published schedule, and clip samples to [-1, 1]; tokens are scaled by the
+        root of their size, and the clean ones are predicted. Default: standardised embeddings on a cosine schedule,
+        nothing clipped.
     sampling : PriorSampling, optional
         The prior's own settings.
     lr, weight_decay : float
@@ -74,6 +84,8 @@ class PriorTask(EmbeddingTask):
         widths: list[int] = [1024, 512, 256, 128, 64],  # noqa: B006 (never changed)
         time_dim: int = 512,
         dropout: float = 0.0,
+        network: Literal["mlp", "tokens"] = "mlp",
+        options: dict[str, Any] | None = None,
         drop_condition: float = 0.1,
         published: bool = False,
         sampling: PriorSampling | None = None,
@@ -84,18 +96,30 @@ class PriorTask(EmbeddingTask):
     ):
         if not 0 <= drop_condition < 1:
             raise ValueError(f"drop_condition: expected a share in [0, 1), found {drop_condition}")
+        if network not in PUBLISHED_SCHEDULES:
+            raise unknown_name("network", network, PUBLISHED_SCHEDULES)
         super().__init__(lr, weight_decay, warmup_epochs=0.0)
         self.sizes: dict[str, Any] = {"widths": list(widths), "time_dim": time_dim, "dropout": dropout}
         self.drop_condition, self.published, self.sampling = drop_condition, published, sampling or PriorSampling()
         self.warmup_steps, self.seed = warmup_steps, seed
-        self.scheduler_config = PUBLISHED_SCHEDULE if published else SCHEDULE
+        self.network, self.options = network, dict(options or {})
+        self.scheduler_config = PUBLISHED_SCHEDULES[network] if published else SCHEDULE
         self.scheduler: Any = DDPMScheduler.from_config(self.scheduler_config)
         self.save_hyperparameters(ignore=["sampling"])
 
     def configure_models(self) -> None:
         """Build the network."""
+        if self.network == "tokens":
+            try:
+                self.model = TokenPriorNetwork(self.space.shape, **self.options)
+            except TypeError as error:
+                raise ValueError(f"options: {error}") from error
+            return
         if self.space.kind != "pooled":
-            raise ValueError(f"the prior is of pooled embeddings; found [{self.space}] (the data module's kind)")
+            raise ValueError(
+                f"this prior is of pooled embeddings, network: tokens of any; found [{self.space}] (the data module's "
+                "kind)"
+            )
         (d,) = self.space.shape
         self.model = PriorNetwork(d, d, **self.sizes)
 
@@ -104,6 +128,8 @@ class PriorTask(EmbeddingTask):
         data = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, PredictedEmbeddings):
             raise ValueError(f"PriorTask is trained on PredictedEmbeddings, found {type(data).__name__}")
+        if self.published and self.network == "tokens":
+            self.model.std.fill_(self.space.shape[-1] ** -0.5)
         if not self.published:
             targets = data.training_targets.to(self.model.mean)
             self.model.mean.copy_(targets.mean(0))
@@ -123,7 +149,7 @@ class PriorTask(EmbeddingTask):
         """Compute the loss of one batch at noise levels that are spread evenly, with noise that belongs to a trial."""
         target = self.target(batch, "validation").float()
         generators = keyed_generators(0, self._ids(batch), 0)
-        noise = draw(generators, (TIMES, target.shape[1])).to(target).flatten(0, 1)
+        noise = draw(generators, (TIMES, *target.shape[1:])).to(target).flatten(0, 1)
         levels = ((torch.arange(TIMES) + 0.5) * len(self.scheduler.alphas_cumprod) / TIMES).long()
         times = levels.repeat(len(target)).to(target.device)
         repeated = Batch(batch.brain.repeat_interleave(TIMES, 0), batch.subject, batch.stimulus)
