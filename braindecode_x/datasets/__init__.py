@@ -7,6 +7,7 @@ from braindecode_x.datasets.haxby import Haxby2001, Recording
 from braindecode_x.datasets.own_epochs import EpochsDataset
 from braindecode_x.datasets.parcels import Parcels, seitzman
 from braindecode_x.datasets.preprocessed_epochs import PreprocessedEpochs
+from braindecode_x.datasets.preprocessed_runs import PreprocessedRuns
 from braindecode_x.datasets.runs import ParcelRun, RunsCohort, SubjectWindows
 from braindecode_x.datasets.simulated_eeg import SimulatedEeg, SimulatedMeg
 from braindecode_x.datasets.simulated_fmri import SimulatedFmri
@@ -21,6 +22,7 @@ __all__ = [
     "ParcelRun",
     "Parcels",
     "PreprocessedEpochs",
+    "PreprocessedRuns",
     "Recording",
     "RunsCohort",
     "SimulatedEeg",

@@ -9,7 +9,6 @@ Format
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,13 +16,12 @@ import mne
 import numpy as np
 import pandas as pd
 
-from braindecode_x.datasets.cohort import SPLITS
 from braindecode_x.datasets.epoch_files import open_epochs, read_signal
 from braindecode_x.datasets.epochs import EpochsCohort, SubjectEpochs, join_sessions
-from braindecode_x.files import atomic_folder, read_json, unknown_name
-from braindecode_x.stimuli import FileStimuli
+from braindecode_x.datasets.stimuli_tables import STIMULI, read_stimuli
+from braindecode_x.files import SETTINGS, atomic_folder, read_json, unknown_name
 
-SETTINGS, STIMULI, SESSIONS = "settings.json", "stimuli.csv", "sessions.json"
+SESSIONS = "sessions.json"
 
 
 class PreprocessedEpochs(EpochsCohort):
@@ -58,7 +56,7 @@ class PreprocessedEpochs(EpochsCohort):
             if name not in self._sessions:
                 raise unknown_name("subject", name, self._sessions)
         self.subjects = tuple(subjects or self._sessions)
-        self.stimuli = FileStimuli(str(read_json(self.folder / SETTINGS)["recordings"]), self._table(pictures))
+        self.stimuli = read_stimuli(self.folder, str(read_json(self.folder / SETTINGS)["recordings"]), pictures)
 
     def subject(self, name: str) -> SubjectEpochs:
         """Read one subject; trials have the columns ``session`` and ``run`` besides.
@@ -96,19 +94,6 @@ class PreprocessedEpochs(EpochsCohort):
                 f"{unknown['stimulus'].iloc[0]!r}"
             )
         return trials.reset_index(drop=True)
-
-    def _table(self, pictures: str | Path | None) -> pd.DataFrame:
-        file = self.folder / STIMULI
-        try:
-            table = pd.read_csv(file, index_col="id", dtype=str, keep_default_na=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{file}: not a readable CSV table with the column id ({error})") from error
-        if not {"file", "caption", "split"} <= set(table) or not table["split"].isin(SPLITS).all():
-            raise ValueError(f"{file}: expected the columns id, file, caption and split (one of {', '.join(SPLITS)})")
-        if pictures is not None:
-            above = os.path.commonpath([os.path.dirname(path) for path in table["file"]])
-            table["file"] = [str(Path(pictures) / os.path.relpath(path, above)) for path in table["file"]]
-        return table
 
 
 def session_file(folder: Path, subject: str, session: str) -> Path:

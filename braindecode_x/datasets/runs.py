@@ -59,7 +59,8 @@ def trial_windows(run: ParcelRun, n_volumes: int, delay: float) -> tuple[np.ndar
     """Cut out the volumes that follow each onset by a delay.
 
     A window begins with the volume nearest to ``onset + delay``, so that it lies up to half a repetition time beside
-    its nominal times. Windows that do not lie wholly within the run are dropped with a warning that counts them.
+    its nominal times. Windows that do not lie wholly within the run are dropped with a warning that counts them, if
+    need be all of them.
 
     Parameters
     ----------
@@ -79,22 +80,17 @@ def trial_windows(run: ParcelRun, n_volumes: int, delay: float) -> tuple[np.ndar
     Raises
     ------
     ValueError
-        The run has no events, or no window lies within it.
+        The run has no events.
     """
     if run.events is None:
         raise ValueError(f"{run.name}: no events, so that no windows can be cut")
     onsets = run.events["onset"].to_numpy(dtype=float)
     starts = np.floor((onsets + delay) / run.tr + 0.5).astype(int)
     inside = (starts >= 0) & (starts + n_volumes <= len(run.bold))
-    if len(onsets) and not inside.any():
-        raise ValueError(
-            f"{run.name}: none of {len(onsets)} windows of {n_volumes} volumes, {delay:g} s after their onsets, lies "
-            f"within its {len(run.bold)} volumes of {run.tr:g} s"
-        )
     if not inside.all():
         warnings.warn(
             f"{run.name}: {(~inside).sum()} of {len(onsets)} trials are dropped: their windows of {n_volumes} volumes "
-            f"from {delay:g} s do not lie within the run",
+            f"from {delay:g} s do not lie within its {len(run.bold)} volumes of {run.tr:g} s",
             stacklevel=2,
         )
     volumes = starts[inside, None] + np.arange(n_volumes)
@@ -191,7 +187,8 @@ class RunsCohort(Cohort):
         Raises
         ------
         ValueError
-            No such subject, none of its runs has events, or a run has another repetition time or number of parcels.
+            No such subject, none of its runs has events, no window lies within its run, or a run has another repetition
+            time or number of parcels.
         """
         if name not in self.subjects:
             raise unknown_name("subject", name, self.subjects)
@@ -204,6 +201,11 @@ class RunsCohort(Cohort):
         parts = [trial_windows(run, self.n_volumes, self.delay) for run in labelled]
         trials = pd.concat([trials for _, trials in parts], ignore_index=True)
         windows = np.concatenate([windows for windows, _ in parts])
+        if not len(windows):
+            raise ValueError(
+                f"{name}: none of its trials has a window of {self.n_volumes} volumes from {self.delay:g} s after the "
+                "onset that lies within its run"
+            )
         return SubjectWindows(name, windows, trials, self.tr, self.delay, self.parcels)
 
     def _check(self, run: ParcelRun) -> None:

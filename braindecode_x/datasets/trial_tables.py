@@ -17,7 +17,7 @@ ONLY_SUBJECT = "sub-01"
 UNLABELLED = "predict"
 
 
-def read_table(file: Path, needed: str) -> pd.DataFrame:
+def read_table(file: Path, needed: str, separator: str = ",") -> pd.DataFrame:
     """Read a CSV table of text with a column that it needs.
 
     The places of its rows, ``line 2`` and so on, are in the column ``place``.
@@ -33,7 +33,7 @@ def read_table(file: Path, needed: str) -> pd.DataFrame:
         raise FileNotFoundError(f"{file}: no such table")
     try:
         with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
+            reader = csv.reader(stream, strict=True, delimiter=separator)
             header = [name.strip() for name in next(reader, [])]
             lines = [(reader.line_num, [value.strip() for value in values]) for values in reader if values]
     except (csv.Error, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The commands ``braindecode-x preprocess eeg`` and ``meg``."""
+"""The commands ``braindecode-x preprocess eeg``, ``meg`` and ``fmri``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from braindecode_x.preprocessing.settings import EpochSettings, MegSettings
+from braindecode_x.preprocessing.settings import EpochSettings, FmriSettings, MegSettings
 
 if TYPE_CHECKING:
     from braindecode_x.datasets.recordings import Recordings
@@ -112,6 +112,76 @@ def meg(
     _preprocess(source, output, MegSettings(**settings), overwrite)
 
 
+def fmri(
+    recordings: Path,
+    output: Path,
+    subjects: list[str] | None = None,
+    task: str | None = None,
+    space: str | None = None,
+    raw: Path | None = None,
+    pictures: Path | None = None,
+    column: str = "stim_file",
+    trial_types: list[str] | None = None,
+    n_volumes: int = 5,
+    delay: float = 4.0,
+    seed: int = 0,
+    overwrite: bool = False,
+    **settings: Any,
+) -> None:
+    """Turn 4-D BOLD images in standard space into parcels that training starts from; a run that was cut goes on.
+
+    Parameters
+    ----------
+    recordings
+        A folder of fMRIPrep's derivatives, or a table (CSV or TSV) of runs with the columns subject, run, bold and,
+        where there are such, events, confounds and tr.
+    output
+        Folder for the runs, one NumPy array each, with their events and where they come from.
+    subjects
+        For example [sub-01, sub-02]; default: all.
+    task
+        With a folder: only this task.
+    space
+        With a folder: the space of the images, for example MNI152NLin6Asym; default: the one MNI space that is there.
+    raw
+        With a folder: the raw BIDS folder with the events; default: the one in whose derivatives/ it lies.
+    pictures
+        The folder of pictures, or "objects" for the embedded ones; default: stimuli/ in the raw folder, or beside the
+        table.
+    column
+        The column of the tables of events that names the picture.
+    trial_types
+        Only events of these types; default: those that name a picture.
+    n_volumes
+        Length of a trial's window in volumes; it can be changed later.
+    delay
+        Seconds from the onset of a picture to the first volume of its window; it can be changed later.
+    seed
+        Of splits that are drawn.
+    overwrite
+        Remove the output folder first when it holds runs of other settings.
+    **settings
+        How runs are parcellated and cleaned.
+    """
+    from braindecode_x.datasets.bold_recordings import BoldRecordings
+    from braindecode_x.preprocessing.runs import preprocess_runs
+
+    chosen = FmriSettings(**settings)
+    source = BoldRecordings(recordings, subjects, task, space, raw, pictures, column, trial_types, seed)
+    made = preprocess_runs(source, output, chosen, n_volumes, delay, overwrite)
+    runs = made.table
+    said = f"{len(runs)} runs of {len(made.subjects)} subjects ({', '.join(made.subjects)})"
+    empty = {name for names in runs["empty_parcels"] for name in names}
+    counts = {
+        "runs without events, for pre-training alone": int((~runs["labelled"]).sum()),
+        "volumes before steady state left out": int(runs["left_out"].sum()),
+        "parcels without a voxel in some run, set to their mean": len(empty),
+        "runs with voxels that are not finite, which were left out": int((runs["voxels_not_finite"] > 0).sum()),
+    }
+    said += "".join(f"; {count} {what}" for what, count in counts.items() if count)
+    sys.stdout.write(f"{said}: {output}\n")
+
+
 def _bids(
     root: Path,
     pictures: Path | None,
@@ -134,4 +204,9 @@ def _preprocess(source: Recordings, output: Path, settings: EpochSettings, overw
     sys.stdout.write(f"epochs of {len(made.subjects)} subjects ({', '.join(made.subjects)}): {output}\n")
 
 
-COMMANDS = {"_help": "Turn raw recordings into epochs that training starts from.", "eeg": eeg, "meg": meg}
+COMMANDS = {
+    "_help": "Turn recordings into epochs or parcels that training starts from.",
+    "eeg": eeg,
+    "meg": meg,
+    "fmri": fmri,
+}

@@ -1,9 +1,14 @@
-"""How epochs are made of raw recordings; apart from the making, so that the command line's help comes at once."""
+"""How raw recordings are prepared; apart from the doing, so that the command line's help comes at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from braindecode_x.files import unknown_name
+
+# Of nilearn's, but not "scrub": windows need every volume in its place.
+CONFOUNDS = ("motion", "high_pass", "wm_csf", "global_signal", "compcor", "ica_aroma")
 
 
 @dataclass(frozen=True)
@@ -81,3 +86,65 @@ class MegSettings(EpochSettings):
     sfreq: float | None = 200.0
     tmin: float = -0.1
     tmax: float = 1.3
+
+
+@dataclass(frozen=True)
+class FmriSettings:
+    """How runs of BOLD become parcels: extracted, cleaned, resampled, standardised.
+
+    Parameters
+    ----------
+    atlas : str
+        "seitzman" (300 spheres, which nilearn ships), "difumo" (1,024 maps; "difumo-256" and so on), "schaefer" (400
+        parcels; "schaefer-100" and so on), which are downloaded, a NIfTI file of labels (3-D) or maps (4-D), or
+        "voxels:mask.nii.gz", each voxel of a mask a parcel.
+    atlas_table : str, optional
+        With a file of labels or maps: TSV with the columns name, network (may be missing) and, for labels, index.
+    smoothing : float, optional
+        Width (full, at half maximum) in mm of the Gaussian that images are smoothed with; default: none.
+    confounds : tuple of str
+        What is regressed out of fMRIPrep's runs, as nilearn's load_confounds names it: motion, high_pass, wm_csf,
+        global_signal, compcor, ica_aroma. Empty: nothing.
+    confound_options : dict
+        Further options of load_confounds, for example {motion: basic, n_compcor: 5}.
+    confound_columns : tuple of str, optional
+        Columns of plain tables of confounds, where a table of runs names them; default: all.
+    detrend : bool
+        Remove each run's linear trend.
+    high_pass : float, optional
+        Remove what is slower, in Hz; with the confounds' high_pass it is removed already.
+    low_pass : float, optional
+        Remove what is faster, in Hz.
+    tr : float, optional
+        Repetition time in seconds to resample runs to; default: as recorded, which must then be one for all.
+    recorded_tr : float, optional
+        Repetition time in seconds that runs were recorded with, where headers and sidecars do not say, or say wrong.
+    any_space : bool
+        Take images also whose header says that they lie in scanner space.
+    """
+
+    atlas: str = "seitzman"
+    atlas_table: str | None = None
+    smoothing: float | None = None
+    confounds: tuple[str, ...] = ("motion", "high_pass", "wm_csf")
+    confound_options: dict[str, str | int | float] = field(default_factory=dict)
+    confound_columns: tuple[str, ...] | None = None
+    detrend: bool = True
+    high_pass: float | None = None
+    low_pass: float | None = None
+    tr: float | None = None
+    recorded_tr: float | None = None
+    any_space: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("smoothing", "high_pass", "low_pass", "tr", "recorded_tr"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name}: expected a number above 0, found {value}")
+        for name in self.confounds:
+            if name not in CONFOUNDS:
+                raise unknown_name("strategy of confounds", name, CONFOUNDS)
+        if self.high_pass is not None and self.low_pass is not None and not self.high_pass < self.low_pass:
+            raise ValueError(
+                f"high_pass and low_pass: expected high_pass < low_pass, found {self.high_pass} and {self.low_pass} Hz"
+            )

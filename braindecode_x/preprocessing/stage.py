@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -15,14 +13,13 @@ import pandas as pd
 from braindecode_x.datasets.epochs import SubjectEpochs
 from braindecode_x.datasets.preprocessed_epochs import (
     SESSIONS,
-    SETTINGS,
-    STIMULI,
     PreprocessedEpochs,
     session_file,
     write_session,
 )
 from braindecode_x.datasets.recordings import Recordings
-from braindecode_x.files import atomic_path, read_json, write_json
+from braindecode_x.datasets.stimuli_tables import splits_hash, write_stimuli
+from braindecode_x.files import SETTINGS, read_json, write_json
 from braindecode_x.preprocessing.eeg import EpochSettings, make_epochs, normalise
 
 
@@ -75,7 +72,7 @@ def _claim(output: Path, recordings: Recordings, settings: EpochSettings, overwr
     table = recordings.stimuli.table
     wanted: dict[str, Any] = {
         "recordings": recordings.name,
-        "splits": _splits(table),
+        "splits": splits_hash(table),
         **{name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()},
     }
     made = [file for file in output.glob("*/*/*_epo.fif") if not file.parent.name.startswith(".")]
@@ -90,13 +87,7 @@ def _claim(output: Path, recordings: Recordings, settings: EpochSettings, overwr
         if changed:
             shutil.rmtree(output)
     write_json(output / SETTINGS, wanted)
-    with atomic_path(output / STIMULI) as temporary:
-        table.assign(file=table["file"].map(os.path.abspath)).to_csv(temporary)
-
-
-def _splits(table: pd.DataFrame) -> str:
-    """Hash which picture is in which split."""
-    return hashlib.sha256(table[["split"]].to_csv().encode()).hexdigest()[:16]
+    write_stimuli(output, table)
 
 
 def session_epochs(
