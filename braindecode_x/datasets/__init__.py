@@ -9,8 +9,10 @@ from braindecode_x.datasets.parcels import Parcels, seitzman
 from braindecode_x.datasets.preprocessed_epochs import PreprocessedEpochs
 from braindecode_x.datasets.preprocessed_runs import PreprocessedRuns
 from braindecode_x.datasets.runs import ParcelRun, RunsCohort, SubjectWindows
+from braindecode_x.datasets.simulated_corpus import SimulatedCorpus
 from braindecode_x.datasets.simulated_eeg import SimulatedEeg, SimulatedMeg
 from braindecode_x.datasets.simulated_fmri import SimulatedFmri
+from braindecode_x.datasets.simulated_whole_brain import SimulatedWholeBrain
 from braindecode_x.datasets.table_betas import TableBetas
 from braindecode_x.datasets.things_eeg2 import ThingsEeg2
 from braindecode_x.datasets.things_meg import ThingsMeg
@@ -25,9 +27,11 @@ __all__ = [
     "PreprocessedRuns",
     "Recording",
     "RunsCohort",
+    "SimulatedCorpus",
     "SimulatedEeg",
     "SimulatedFmri",
     "SimulatedMeg",
+    "SimulatedWholeBrain",
     "SubjectBetas",
     "SubjectEpochs",
     "SubjectWindows",

@@ -12,6 +12,7 @@ import pandas as pd
 from braindecode_x.datasets.cohort import SPLITS, Cohort
 from braindecode_x.datasets.concept_features import COLUMNS, concept_features
 from braindecode_x.datasets.picture_features import picture_features
+from braindecode_x.files import unknown_name
 from braindecode_x.stimuli import ObjectStimuli, Stimuli
 
 
@@ -69,3 +70,20 @@ class SimulatedCohort(Cohort):
             repeat = np.tile(np.arange(repeats[name]), len(shown))
             parts.append(pd.DataFrame({"stimulus": shown.repeat(repeats[name]), "repeat": repeat, "split": name}))
         return pd.concat(parts, ignore_index=True)
+
+
+def checked_repeats(repeats: Mapping[str, int] | None, default: Mapping[str, int]) -> dict[str, int]:
+    """Fill in how often a picture of each split is shown; a ValueError for an unknown split or a number below 1."""
+    for split, number in (repeats or {}).items():
+        if split not in SPLITS:
+            raise unknown_name("split", split, SPLITS)
+        if number < 1:
+            raise ValueError(f"repeats: expected 1 or more of {split}, found {number}")
+    return {**default, **(repeats or {})}
+
+
+def checked_noise(noise: float) -> float:
+    """Return it; a ValueError when it is below 0."""
+    if noise < 0:
+        raise ValueError(f"noise: expected 0 or more, found {noise}")
+    return noise

@@ -29,9 +29,8 @@ import mne
 import numpy as np
 import pandas as pd
 
-from braindecode_x.datasets.cohort import SPLITS
 from braindecode_x.datasets.epochs import EpochsCohort, SubjectEpochs
-from braindecode_x.datasets.simulated_cohort import SimulatedCohort
+from braindecode_x.datasets.simulated_cohort import SimulatedCohort, checked_noise, checked_repeats
 from braindecode_x.datasets.simulated_heads import CENTRE, HELMETS, forward, meg_info
 from braindecode_x.datasets.simulated_noise import (
     Component,
@@ -173,16 +172,10 @@ class _SimulatedSensors(SimulatedCohort, EpochsCohort):
         noise: float,
     ):
         super().__init__(seed, stimuli, folder)
-        if noise < 0:
-            raise ValueError(f"noise: expected 0 or more, found {noise}")
         if not SFREQ[0] <= sfreq <= SFREQ[1]:
             raise ValueError(f"sfreq: expected {SFREQ[0]:g} to {SFREQ[1]:g} Hz, found {sfreq}")
-        for split, number in (repeats or {}).items():
-            if split not in SPLITS:
-                raise unknown_name("split", split, SPLITS)
-            if number < 1:
-                raise ValueError(f"repeats: expected 1 or more of {split}, found {number}")
-        self.sfreq, self.noise, self.repeats = float(sfreq), noise, {**self.default_repeats, **(repeats or {})}
+        self.sfreq, self.noise = float(sfreq), checked_noise(noise)
+        self.repeats = checked_repeats(repeats, self.default_repeats)
         self.truth = pd.DataFrame([_row(source) for source in SOURCES.values()], list(SOURCES)).fillna(0.0)
 
     @property

@@ -100,9 +100,9 @@ def aperiodic(frequencies: np.ndarray, exponent: float) -> np.ndarray:
     return np.where(frequencies >= SLOWEST, np.maximum(frequencies, SLOWEST) ** -exponent, 0.0)
 
 
-def peak(frequencies: np.ndarray, centre: float) -> np.ndarray:
-    """Return a power spectrum with one peak (Hz)."""
-    return np.exp(-(((frequencies - centre) / ALPHA_WIDTH) ** 2) / 2)
+def peak(frequencies: np.ndarray, centre: float, width: float = ALPHA_WIDTH) -> np.ndarray:
+    """Return a power spectrum with one peak; its centre and standard deviation are in Hz."""
+    return np.exp(-(((frequencies - centre) / width) ** 2) / 2)
 
 
 def coloured(spectrum: Callable[[np.ndarray], np.ndarray], n_times: int, sfreq: float) -> np.ndarray:

@@ -6,6 +6,7 @@ A source is a patch of current dipoles in each hemisphere. Every dipole answers 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import mne
@@ -226,7 +227,8 @@ def draw_dipoles(
     tables, preferences, weights = [], [], {}
     for name, source in sources.items():
         table = _draw_patches(source, cohort, person)
-        preference = _draw_preferences(source, (table["hemisphere"] == "left").to_numpy(), cohort, person)
+        left = (table["hemisphere"] == "left").to_numpy()
+        preference = draw_shared_preferences(source.features, source.receptive_field, left, cohort, person)
         for kind in source.features:
             common, own = (draw_weights(kind, channels[kind], preference, rng) for rng in (cohort, person))
             weights[name, kind] = np.float32(SHARED**0.5) * common + np.float32((1 - SHARED) ** 0.5) * own
@@ -263,11 +265,18 @@ def _normals(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return normals / np.linalg.norm(normals, axis=1, keepdims=True)
 
 
-def _draw_preferences(
-    source: Source, left: np.ndarray, cohort: np.random.Generator, person: np.random.Generator
+def draw_shared_preferences(
+    features: Iterable[str],
+    receptive_field: tuple[float, float] | None,
+    left: np.ndarray,
+    cohort: np.random.Generator,
+    person: np.random.Generator,
 ) -> pd.DataFrame:
-    """Draw preferences that people have in common but for small shifts; left hemispheres see the right half."""
-    drawn = draw_preferences(source.features, source.receptive_field, len(left), cohort)
+    """Draw preferences that people have in common but for small shifts; left hemispheres see the right half.
+
+    Arguments are as of `draw_preferences` and `draw_dipoles`; ``left`` is (n,) of bool.
+    """
+    drawn = draw_preferences(features, receptive_field, len(left), cohort)
     shifts = person.standard_normal((4, len(left)))
     edge = FIELD / 2
     drawn["x"] = np.abs(drawn["x"] + 0.3 * shifts[0]).clip(upper=edge) * np.where(left, 1, -1)
