@@ -8,6 +8,7 @@ from braindecode_x.datasets.own_epochs import EpochsDataset
 from braindecode_x.datasets.parcels import Parcels, seitzman
 from braindecode_x.datasets.preprocessed_epochs import PreprocessedEpochs
 from braindecode_x.datasets.preprocessed_runs import PreprocessedRuns
+from braindecode_x.datasets.run_betas import RunBetas
 from braindecode_x.datasets.runs import ParcelRun, RunsCohort, SubjectWindows
 from braindecode_x.datasets.simulated_corpus import SimulatedCorpus
 from braindecode_x.datasets.simulated_eeg import SimulatedEeg, SimulatedMeg
@@ -26,6 +27,7 @@ __all__ = [
     "PreprocessedEpochs",
     "PreprocessedRuns",
     "Recording",
+    "RunBetas",
     "RunsCohort",
     "SimulatedCorpus",
     "SimulatedEeg",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from nilearn.glm.first_level import make_first_level_design_matrix, run_glm
 from nilearn.signal import clean
+
+from braindecode_x.preprocessing.betas import NoiseModel, trial_betas, zscored
 
 
 class Samples(NamedTuple):
@@ -122,7 +123,7 @@ def glm_betas(
     *,
     onset_shift: float,
     high_pass: float = 0.01,
-    noise_model: Literal["ols", "ar1"] = "ols",
+    noise_model: NoiseModel = "ols",
 ) -> Samples:
     """Fit one beta a block by least squares with all blocks of a run in one model (LSA).
 
@@ -161,11 +162,9 @@ def glm_betas(
     betas, labels, block_runs = [], [], []
     for run in np.unique(runs):
         blocks = _run_events(events, run)
-        single = blocks.assign(onset=blocks["onset"] + onset_shift, trial_type=[f"block{i:04d}" for i in blocks.index])
-        frame_times = np.arange(np.sum(runs == run)) * tr
-        design = make_first_level_design_matrix(frame_times, single, high_pass=high_pass)
-        columns = [design.columns.get_loc(name) for name in single["trial_type"]]
-        betas.append(_zscore(_fit(bold[runs == run], design, noise_model)[columns]))
+        single = blocks.assign(onset=blocks["onset"] + onset_shift)
+        fitted = trial_betas(bold[runs == run], single, tr, "lsa", high_pass, noise_model)
+        betas.append(zscored(fitted))
         labels.append(blocks["trial_type"].to_numpy(dtype=str))
         block_runs.append(np.full(len(blocks), run))
     brain = np.concatenate(betas).astype(np.float32)
@@ -181,21 +180,6 @@ def _run_events(events: Mapping[int, pd.DataFrame], run: int) -> pd.DataFrame:
     if len(events[run]) < 2:
         raise ValueError(f"events of run {run}: found {len(events[run])} blocks; expected at least 2 to z-score over")
     return events[run].sort_values("onset", ignore_index=True)
-
-
-def _fit(bold: np.ndarray, design: pd.DataFrame, noise_model: str) -> np.ndarray:
-    """Return the coefficients, (regressors, voxels)."""
-    clusters, results = run_glm(bold, design.to_numpy(), noise_model=noise_model)
-    coefficients = np.empty((design.shape[1], bold.shape[1]))
-    for cluster, result in results.items():
-        coefficients[:, clusters == cluster] = result.theta
-    return coefficients
-
-
-def _zscore(values: np.ndarray) -> np.ndarray:
-    centred = values - values.mean(axis=0)
-    spread = centred.std(axis=0)
-    return centred / np.where(spread > 0, spread, 1)
 
 
 def _check(bold: np.ndarray, **columns: np.ndarray) -> None:
