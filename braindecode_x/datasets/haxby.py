@@ -158,7 +158,7 @@ class Haxby2001:
 
     def _recording(self, images: list[Path], masker: NiftiMasker, labels: np.ndarray, runs: np.ndarray) -> Recording:
         for image in images:
-            _refuse_other_grid(image, masker)
+            refuse_other_grid(image, masker)
         bold = np.concatenate([masker.transform(image) for image in images])
         if len(bold) != len(labels):
             raise ValueError(
@@ -184,7 +184,7 @@ def _read_table(path: Path, columns: dict[str, type]) -> pd.DataFrame:
         raise ValueError(f"{path}: expected the columns {expected}; {error}") from error
 
 
-def _refuse_other_grid(image: Path, masker: NiftiMasker) -> None:
+def refuse_other_grid(image: Path, masker: NiftiMasker) -> None:
     """Refuse a mask of another shape or position; the masker would resample it without a word."""
     bold, mask = nibabel.Nifti1Image.from_filename(image), masker.mask_img_
     if bold.ndim != 4 or bold.shape[:3] != mask.shape:
