@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import nibabel as nib
@@ -29,7 +30,7 @@ from braindecode_x.preprocessing.atlases import Atlas, open_atlas
 SPACE = "MNI152NLin2009aSym"  # of nilearn's template
 MNI = 4  # NIfTI's code of that space
 LOWEST, CONTRAST = 6000.0, 4000.0  # scanner units: of the darkest voxel in the brain, and what the brightest has more
-VOXEL_NOISE = 0.5  # percent signal change, standard deviation
+VOXEL_NOISE = 0.3  # percent signal change, standard deviation
 DESCRIPTION = {
     "Name": "Simulated whole-brain fMRI",
     "BIDSVersion": "1.8.0",
@@ -74,16 +75,21 @@ def export_bids(
     """
     if resolution < 1:
         raise ValueError(f"resolution: expected 1 mm or more, found {resolution}")
-    folder, grid = Path(folder), Grid(resolution)
-    write_json(folder / "dataset_description.json", DESCRIPTION)
-    written = 0
+    folder, written = Path(folder), 0
     for subject in cohort.subjects if subjects is None else subjects:
         for run in track(cohort.measured(subject, runs), f"{subject}: NIfTI", transient=True):
-            write_run(run, folder, grid, cohort.seed)
+            write_run(run, folder, grid(resolution), cohort.seed)
             written += 1
     if not written:
         raise ValueError(f"runs: no run matches {runs!r}; names are like sub-01_ses-01_task-objects_run-01")
+    write_json(folder / "dataset_description.json", DESCRIPTION)
     return folder
+
+
+@cache
+def grid(resolution: int) -> Grid:
+    """Return the grid of voxels of some millimetres, made once."""
+    return Grid(resolution)
 
 
 class Grid:
@@ -147,7 +153,7 @@ def spheres_of(atlas: Atlas, affine: np.ndarray, shape: tuple[int, ...]) -> np.n
     return parcel
 
 
-def write_run(run: MeasuredRun, folder: Path, grid: Grid, seed: int) -> None:
+def write_run(run: MeasuredRun, folder: Path, where: Grid, seed: int) -> None:
     """Write a run with everything that belongs to it; the image comes last, and one that is there is left alone."""
     subject, session = run.name.split("_")[:2]
     func = folder / subject / session / "func"
@@ -163,10 +169,10 @@ def write_run(run: MeasuredRun, folder: Path, grid: Grid, seed: int) -> None:
     about = {"RepetitionTime": run.tr, "TaskName": task, "StartTime": 0.0, "SkullStripped": True}
     write_json(func / f"{stem}preproc_bold.json", about)
     rng = np.random.default_rng([seed, 6, *run.name.encode()])
-    mask = grid.image(grid.brain.astype(np.uint8))
+    mask = where.image(where.brain.astype(np.uint8))
     for file, made in (
         (func / f"{stem}brain_mask.nii.gz", mask),
-        (image, grid.image(grid.bold(run.percent, rng), run.tr)),
+        (image, where.image(where.bold(run.percent, rng), run.tr)),
     ):
         with atomic_path(file) as temporary:  # the time of writing stays out, so that the same run gives the same file
             temporary.write_bytes(gzip.compress(made.to_bytes(), compresslevel=1, mtime=0))

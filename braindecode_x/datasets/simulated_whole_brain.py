@@ -200,7 +200,7 @@ class SimulatedWholeBrain(SimulatedCohort, RunsCohort):
         super().__init__(seed, stimuli, folder)
         if not TR[0] <= tr <= TR[1]:
             raise ValueError(f"tr: expected {TR[0]:g} to {TR[1]:g} s, found {tr}")
-        if n_volumes < 1 or not -BEFORE <= delay <= AFTER - n_volumes * tr:
+        if n_volumes < 1 or not -BEFORE <= delay <= AFTER - (n_volumes + 0.5) * tr:
             raise ValueError(
                 f"n_volumes, delay: expected 1 volume or more that lie between {-BEFORE:g} and {AFTER:g} s after an "
                 f"onset, found {n_volumes} of {tr:g} s from {delay:g} s"
