@@ -1,9 +1,11 @@
 """What was measured: one module a dataset, each with format, splits, citation and licence."""
 
 from braindecode_x.datasets.betas import SubjectBetas
+from braindecode_x.datasets.bold5000 import Bold5000, Bold5000Betas, Bold5000Voxels
 from braindecode_x.datasets.cards import read_card
 from braindecode_x.datasets.epochs import EpochsCohort, SubjectEpochs
 from braindecode_x.datasets.haxby import Haxby2001, Recording
+from braindecode_x.datasets.haxby_runs import HaxbyFetched, HaxbyWholeBrain
 from braindecode_x.datasets.own_epochs import EpochsDataset
 from braindecode_x.datasets.parcels import Parcels, seitzman
 from braindecode_x.datasets.preprocessed_epochs import PreprocessedEpochs
@@ -19,9 +21,14 @@ from braindecode_x.datasets.things_eeg2 import ThingsEeg2
 from braindecode_x.datasets.things_meg import ThingsMeg
 
 __all__ = [
+    "Bold5000",
+    "Bold5000Betas",
+    "Bold5000Voxels",
     "EpochsCohort",
     "EpochsDataset",
     "Haxby2001",
+    "HaxbyFetched",
+    "HaxbyWholeBrain",
     "ParcelRun",
     "Parcels",
     "PreprocessedEpochs",

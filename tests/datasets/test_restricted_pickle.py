@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from braindecode_x.datasets.restricted_pickle import read_pickled_dictionary
+from braindecode_x.datasets.restricted_pickle import read_pickled, read_pickled_dictionary
 
 CONTENT = {
     "eeg": np.arange(24, dtype=np.float64).reshape(2, 3, 4),
@@ -116,3 +116,11 @@ def test_an_array_without_a_dictionary_is_refused(tmp_path: Path) -> None:
         read_pickled_dictionary(tmp_path / "plain.npy")
     with pytest.raises(FileNotFoundError, match=r"missing\.npy: no such file"):
         read_pickled_dictionary(tmp_path / "missing.npy")
+
+
+def test_arrays_and_numbers_are_read_from_memory(tmp_path: Path) -> None:
+    np.testing.assert_array_equal(read_pickled(pickle.dumps(CONTENT["eeg"]), "a.bold.pyd"), CONTENT["eeg"])
+    assert read_pickled(pickle.dumps(np.float32(0.5)), "a.t_r.pyd") == 0.5
+    with pytest.raises(ValueError, match=r"a\.bold\.pyd: refused.*posix\.system"):
+        read_pickled(pickle.dumps(Poison(tmp_path / "ran")), "a.bold.pyd")
+    assert not (tmp_path / "ran").exists()
