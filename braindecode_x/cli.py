@@ -79,7 +79,8 @@ def reconstruct(
     guidance_text: float | None = None,
     noise: float | None = None,
     candidates: int | None = None,
-    ranker: str | None = None,
+    clip_guidance: float | None = None,
+    clip: str | None = None,
     low_level: Path | None = None,
     strength: float | None = None,
     overwrite: bool = False,
@@ -101,7 +102,7 @@ def reconstruct(
     batch_size
         Pictures made at once.
     steps
-        Denoising steps; default: the decoder's own, chosen on validation pictures (so for the next five).
+        Denoising steps; default: the decoder's own, chosen on validation pictures (so for the next six).
     scheduler
         Name of a diffusers scheduler.
     guidance_image
@@ -112,8 +113,10 @@ def reconstruct(
         Scale of the initial noise.
     candidates
         Pictures drawn for each that is kept: the one whose own embedding is nearest to the given one.
-    ranker
-        CLIP folder that ranks candidates, where the embeddings are of a local model other than "embedded".
+    clip_guidance
+        How far every step moves the picture towards the embedding by the gradient of its CLIP model; 0: not at all.
+    clip
+        CLIP folder that ranks candidates and guides, where the embeddings are of a local model other than "embedded".
     low_level
         File of latents that a low-level branch predicted of the same trials: pictures to start from.
     strength
@@ -131,6 +134,7 @@ def reconstruct(
         "guidance_text": guidance_text,
         "noise": noise,
         "candidates": candidates,
+        "clip_guidance": clip_guidance,
         "strength": strength,
     }
     sampling = {name: value for name, value in chosen.items() if value is not None}
@@ -143,7 +147,7 @@ def reconstruct(
         batch_size,
         sampling,
         overwrite,
-        ranker=None if ranker is None else ClipEncoder(ranker),
+        encoder=None if clip is None else ClipEncoder(clip),
         low_level=low_level,
     )
     say(f"{len(manifest)} pictures: {output}")

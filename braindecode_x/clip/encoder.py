@@ -86,6 +86,26 @@ class ClipEncoder:
         pixels = torch.stack([self.transform(image) for image in images])
         return F.normalize(self.model.encode_image(pixels.to(self.device)).float(), dim=-1).cpu()
 
+    def embed_pixels(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Embed pictures that are tensors, in a way that gradients can go through.
+
+        Parameters
+        ----------
+        pixels : torch.Tensor
+            (n, 3, size, size) in [0, 1]; resized to what the model takes.
+
+        Returns
+        -------
+        torch.Tensor
+            (n, d), unit norm, float32; those of `encode_images` but for rounding.
+        """
+        config = self.model.visual.preprocess_cfg
+        size, mean, std = config["size"], config["mean"], config["std"]
+        size = (size, size) if isinstance(size, int) else tuple(size)
+        pixels = F.interpolate(pixels.to(self.device), size, mode="bicubic", antialias=True).clamp(0, 1)
+        mean, std = (torch.tensor(each, device=self.device).view(-1, 1, 1) for each in (mean, std))
+        return F.normalize(self.model.encode_image((pixels - mean) / std).float(), dim=-1)
+
     @torch.inference_mode()
     def encode_texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Embed captions.

@@ -33,7 +33,7 @@ def reconstruct_file(
     sampling: dict[str, Any] | None = None,
     overwrite: bool = False,
     progress: bool = True,
-    ranker: ClipEncoder | None = None,
+    encoder: ClipEncoder | None = None,
     low_level: str | Path | None = None,
 ) -> pd.DataFrame:
     """Reconstruct every embedding of a file as PNG pictures.
@@ -59,7 +59,7 @@ def reconstruct_file(
         Remove the folder first when it holds reconstructions of other settings.
     progress : bool
         Show a bar.
-    ranker : ClipEncoder, optional
+    encoder : ClipEncoder, optional
         Ranks candidates, where the sampling asks for several; default: the model that the embeddings are of.
     low_level : str or Path, optional
         File of latents, with the same ids, that a `LowLevelTask` predicted: pictures to start from, with the sampling's
@@ -83,7 +83,7 @@ def reconstruct_file(
     model = Reconstructor.from_pretrained(reconstructor)
     assert isinstance(model, LatentReconstructor)
     model = model.with_sampling(**(sampling or {}))
-    model.ranker = ranker
+    model.encoder = encoder
     model.space.require(given.space, f"reconstructor {str(reconstructor)!r}")
     starts = None if low_level is None else matched_latents(Embeddings.load(low_level), given, model)
     settings = {

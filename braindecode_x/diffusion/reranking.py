@@ -10,7 +10,7 @@ from braindecode_x.stimuli.base import to_image
 
 
 def encoder_of(space: EmbeddingSpace) -> ClipEncoder:
-    """Load the CLIP model that a pooled space is of, to rank pictures in it.
+    """Load the CLIP model that a pooled space is of, to rank or guide pictures in it.
 
     Raises
     ------
@@ -21,7 +21,7 @@ def encoder_of(space: EmbeddingSpace) -> ClipEncoder:
     if embedded.space == space:
         return embedded
     if space.model == "local folder" or space.weights.startswith("sha256:"):
-        raise ValueError(f"candidates: pictures are ranked by the CLIP model of [{space}]; give it as the ranker")
+        raise ValueError(f"candidates and clip_guidance need the CLIP model of [{space}]; give it as the encoder")
     return ClipEncoder(space.model, space.weights)
 
 

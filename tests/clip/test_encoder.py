@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from braindecode_x.clip import ClipEncoder
+from braindecode_x.stimuli.base import to_image
 
 PICTURES = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue", "white")]
 
@@ -25,6 +26,18 @@ def test_the_weights_are_loaded_not_drawn(tiny_clip):
     first = ClipEncoder(tiny_clip).encode_images(PICTURES)
     torch.manual_seed(2)
     assert torch.equal(first, ClipEncoder(tiny_clip).encode_images(PICTURES))
+
+
+def test_pictures_as_tensors_are_embedded_alike_and_pass_gradients(tiny_clip):
+    encoder = ClipEncoder(tiny_clip)
+    pictures = torch.nn.functional.interpolate(torch.rand(3, 3, 6, 6, generator=torch.manual_seed(0)), 64)
+    pictures = (pictures * 255).round() / 255
+    known = encoder.encode_images([to_image(picture) for picture in pictures])
+    embedded = encoder.embed_pixels(pictures.requires_grad_())
+    assert torch.allclose(embedded, known, atol=0.01)
+    (gradient,) = torch.autograd.grad(embedded[0, 0], pictures)
+    assert gradient[0].abs().max() > 0
+    assert gradient[1:].abs().max() == 0
 
 
 def test_other_weights_are_another_space(tiny_clip, tmp_path):

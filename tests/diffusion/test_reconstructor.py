@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_models.make import write_clip
 
 from braindecode_x.clip import ClipEncoder
 from braindecode_x.diffusion import Conditions, Reconstructor
@@ -89,9 +90,11 @@ def test_a_low_level_start_is_kept_more_the_lower_the_strength(reconstructor, co
 
 def test_of_several_candidates_the_one_nearest_to_the_condition_is_kept(reconstructor, conditions, tiny_clip):
     model, encoder = reconstructor.with_sampling(candidates=3), ClipEncoder(tiny_clip)
-    with pytest.raises(ValueError, match=r"candidates: pictures are ranked by the CLIP model .* give it as the ranker"):
+    with pytest.raises(
+        ValueError, match=r"candidates and clip_guidance need the CLIP model of .* give it as the encoder"
+    ):
         model(conditions, IDS)
-    model.ranker = encoder
+    model.encoder = encoder
     kept = model(conditions, IDS, n_samples=2)
     drawn = reconstructor(conditions, IDS, n_samples=6).unflatten(1, (2, 3))
     for row in range(5):
@@ -99,6 +102,30 @@ def test_of_several_candidates_the_one_nearest_to_the_condition_is_kept(reconstr
             vectors = encoder.encode_images([to_image(picture) for picture in drawn[row, sample]])
             best = int((vectors @ conditions.image[row]).argmax())
             assert torch.allclose(kept[row, sample], drawn[row, sample, best], atol=1e-5)
+
+
+def test_clip_guidance_brings_pictures_nearer_to_the_condition(reconstructor, conditions, tiny_clip):
+    encoder = ClipEncoder(tiny_clip)
+
+    def similarity(step: float) -> float:
+        model = reconstructor.with_sampling(clip_guidance=step)
+        model.encoder = encoder
+        return (encoder.embed_pixels(model(conditions, IDS)[:, 0]) * conditions.image).sum(1).mean().item()
+
+    assert similarity(1.0) > similarity(0.3) > similarity(0.0)
+
+
+def test_a_guided_picture_does_not_depend_on_its_batch(reconstructor, conditions, tiny_clip):
+    model = reconstructor.with_sampling(clip_guidance=0.3)
+    model.encoder = ClipEncoder(tiny_clip)
+    assert torch.allclose(model(conditions, IDS), model(conditions, IDS, batch_size=2), atol=1e-4)
+
+
+def test_a_clip_model_of_another_space_does_not_guide(reconstructor, conditions, tmp_path):
+    model = reconstructor.with_sampling(clip_guidance=0.3)
+    model.encoder = ClipEncoder(write_clip(tmp_path / "other", seed=1))
+    with pytest.raises(ValueError, match="the CLIP model that ranks and guides"):
+        model(conditions, IDS)
 
 
 def test_another_space_is_refused_with_both_names(reconstructor, conditions):
@@ -123,6 +150,7 @@ def test_ids_are_checked(reconstructor, conditions, ids, message):
         ({"candidates": 0}, "candidates: expected at least 1"),
         ({"strength": 0.0}, "strength"),
         ({"noise": -1.0}, "noise"),
+        ({"clip_guidance": -1.0}, "clip_guidance: expected a value of at least 0"),
     ],
 )
 def test_settings_are_checked(reconstructor, settings, message):
