@@ -105,6 +105,8 @@ class WindowStream(IterableDataset):
     ----------
     epoch : int
         Of which the order is; set by `EpochLoader`.
+    process : tuple of int or None
+        Number of this process and how many there are; set by `EpochLoader`, since workers cannot ask. None: asks.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class WindowStream(IterableDataset):
         self.length, self.stride, self.batch_size = length, stride, batch_size
         self.training, self.workers, self.shuffle_buffer, self.seed = training, workers, shuffle_buffer, seed
         self.epoch = 0
+        self.process: tuple[int, int] | None = None
         volumes = np.array([entry.volumes for entry in entries])
         self.counts = np.maximum(0, volumes - length) // stride + 1  # windows of each run
 
@@ -132,7 +135,7 @@ class WindowStream(IterableDataset):
 
     def __iter__(self) -> Iterator[Batch]:
         """Give this process's and this worker's batches."""
-        rank, world = _process()
+        rank, world = self.process or _process()
         worker = get_worker_info()
         place = worker.id if worker else 0
         order, dealt = self._dealt()
@@ -148,7 +151,7 @@ class WindowStream(IterableDataset):
 
     def _dealt(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the order of the sources, and who gets each window (worker x processes + process; -1: nobody)."""
-        world = _process()[1]
+        world = (self.process or _process())[1]
         consumers = world * max(1, self.workers)
         order = np.arange(len(self.sources))
         if self.training:
@@ -165,7 +168,7 @@ class WindowStream(IterableDataset):
 
     def _caps(self, order: np.ndarray, dealt: np.ndarray) -> list[int]:
         """Count the batches that every process gets from each worker."""
-        world, workers = _process()[1], max(1, self.workers)
+        world, workers = (self.process or _process())[1], max(1, self.workers)
         counts = np.bincount(dealt[dealt >= 0], minlength=world * workers).reshape(workers, world).min(axis=1)
         whole = counts // self.batch_size
         some = np.minimum(counts, 1)
@@ -233,7 +236,8 @@ class EpochLoader(DataLoader):
 
     def __iter__(self) -> Any:
         """Begin an epoch."""
-        self.dataset.epoch = self.number_epoch()  # workers get a copy of the stream when they start
+        # Workers get a copy of the stream when they start.
+        self.dataset.epoch, self.dataset.process = self.number_epoch(), _process()
         return super().__iter__()
 
 

@@ -216,6 +216,15 @@ def test_a_process_whose_shard_is_lost_repeats_others_rather_than_stop(
     assert any("003.tar: cut off or damaged" in message for message in found)
 
 
+def test_workers_are_told_which_process_they_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that are started anew know nothing of other processes."""
+    loader = module(make_runs()).val_dataloader()
+    monkeypatch.setattr(run_windows, "_process", lambda: (1, 2))
+    batches = iter(loader)
+    monkeypatch.setattr(run_windows, "_process", lambda: (0, 1))
+    assert len(windows_of(batches)) == len(expected(make_runs(), [6, 7])) // 2
+
+
 class Counting(L.LightningModule):
     def __init__(self):
         super().__init__()
