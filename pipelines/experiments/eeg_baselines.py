@@ -60,7 +60,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 WITHIN_ONE, FOR_ALL, NEW = "within a subject", "one for all", "new subject"
 RATES = {PUBLISHED: (3e-4, 1e-3)}  # where they are not 1e-3 and 3e-3
-NEW_SUBJECT = (RIDGE, ATM, "NICE", "ShallowFBCSPNet")
+NEW_SUBJECT = (RIDGE, ATM, "ShallowFBCSPNet")
 WAYS = (2, 4, 10, 50, 100, 200)
 SPLITS = 1000  # of the test pictures into halves
 DIFFERENCES = ["difference", "difference_low", "difference_high"]
