@@ -36,7 +36,8 @@ class PromptLearner(nn.Module):
         if n_context < 1:
             raise ValueError(f"n_context: expected at least 1, found {n_context}")
         self.context = nn.Parameter(0.02 * torch.randn(n_context, width))
-        self.shift = nn.Sequential(nn.Linear(2 * dim, dim // 8 or 1), nn.ReLU(), nn.Linear(dim // 8 or 1, width))
+        hidden = max(16, dim // 8)
+        self.shift = nn.Sequential(nn.Linear(2 * dim, hidden), nn.ReLU(), nn.Linear(hidden, width))
         nn.init.zeros_(self.shift[2].weight)
         nn.init.zeros_(self.shift[2].bias)
 
