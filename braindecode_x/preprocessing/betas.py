@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from nilearn.glm.first_level import make_first_level_design_matrix, run_glm
+from nilearn.glm.first_level import compute_regressor, make_first_level_design_matrix, run_glm
 
 Method = Literal["lsa", "lss"]
 NoiseModel = Literal["ols", "ar1"]
+OVERSAMPLING = 16  # steps in a repetition time that responses are convolved at, as many as SPM takes
 
 
 def trial_betas(
@@ -43,7 +44,7 @@ def trial_betas(
     noise_model : {"ols", "ar1"}
         As `nilearn.glm.first_level.run_glm` takes it.
     hrf : str
-        As `nilearn.glm.first_level.make_first_level_design_matrix` takes it.
+        As `nilearn.glm.first_level.compute_regressor` takes it; of models with derivatives only the response itself.
 
     Returns
     -------
@@ -59,21 +60,23 @@ def trial_betas(
     -----
     Mumford et al. 2012 (NeuroImage 59, 2636-2643), where the two are LS-A and LS-S.
     """
-    names = [f"trial{number:05d}" for number in range(len(events))]
-    trials = pd.DataFrame({"onset": events["onset"], "duration": events["duration"]}).assign(trial_type=names)
     frame_times = np.arange(len(bold)) * tr
-    whole = make_first_level_design_matrix(frame_times, trials, hrf, high_pass=high_pass)
-    of_trials, others = whole[names].to_numpy(), whole.drop(columns=names).to_numpy()
+    trials = events[["onset", "duration"]].to_numpy(float)
+    columns = (np.array([[*trial, 1.0]]).T for trial in trials)
+    regressors = [compute_regressor(each, hrf, frame_times, oversampling=OVERSAMPLING)[0][:, :1] for each in columns]
+    of_trials = np.hstack(regressors)
+    others = make_first_level_design_matrix(frame_times, high_pass=high_pass).to_numpy()
     silent = np.flatnonzero(~of_trials.any(axis=0))
     if len(silent):
         raise ValueError(
-            f"events: {len(silent)} of {len(names)} trials have no response within {len(bold)} volumes of {tr:g} s, "
-            f"the first at {events['onset'].iloc[silent[0]]:g} s"
+            f"events: {len(silent)} of {len(trials)} trials have no response within {len(bold)} volumes of {tr:g} s, "
+            f"the first at {trials[silent[0], 0]:g} s"
         )
-    if method == "lsa" and whole.shape[1] > len(bold):
-        raise ValueError(f"bold: {len(bold)} volumes are fewer than the design's {whole.shape[1]} regressors; take lss")
+    n_regressors = len(trials) + others.shape[1]
+    if method == "lsa" and n_regressors > len(bold):
+        raise ValueError(f"bold: {len(bold)} volumes are fewer than the design's {n_regressors} regressors; take lss")
     designs = [np.hstack([of_trials, others])] if method == "lsa" else _separate(of_trials, others)
-    kept = len(names) if method == "lsa" else 1
+    kept = len(trials) if method == "lsa" else 1
     return np.concatenate([_coefficients(bold, design, noise_model)[:kept] for design in designs])
 
 

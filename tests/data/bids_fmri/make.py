@@ -94,7 +94,7 @@ def _write_run(root: Path, subject: str, run: str, tr: float) -> None:
     stem, folder = f"sub-{subject}_{run}", root / "derivatives" / "fmriprep" / f"sub-{subject}" / "func"
     rng = np.random.default_rng([int(subject), len(run), ord(run[-1])])
     times = np.arange(N_VOLUMES) * tr
-    movement = rng.standard_normal((N_VOLUMES, len(MOVEMENT))).cumsum(axis=0) * 0.1
+    movement = rng.standard_normal((N_VOLUMES, len(MOVEMENT))) * 0.3
     values = 100 + rng.standard_normal((*SHAPE, N_VOLUMES)) * 0.2 + 3 * movement[:, 0]
     if "look" in run:
         pictures = shown(subject, run)
