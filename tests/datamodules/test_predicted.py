@@ -99,3 +99,18 @@ def test_what_does_not_fit_is_refused(tiny_clip, decoder):
     short = data_module(tiny_clip, tmax=0.05)
     with pytest.raises(ValueError, match="decoder folder"):
         PredictedEmbeddings(decoder, short).sizes  # noqa: B018
+
+
+def test_noise_of_tokens_is_that_of_their_values():
+    torch.manual_seed(0)
+    target, subject = torch.randn(20, 2, 3), torch.arange(20) % 2
+    predicted = 0.5 * target + 0.1 * torch.randn(20, 2, 3)
+    tokens = PredictionNoise.of(predicted, target, subject)
+    flat = PredictionNoise.of(predicted.flatten(1), target.flatten(1), subject)
+    assert torch.equal(tokens.residuals, flat.residuals)
+    drawn = []
+    for noise, like in ((tokens, target), (flat, target.flatten(1))):
+        torch.manual_seed(1)
+        drawn.append(noise(like, subject))
+    assert drawn[0].shape == target.shape
+    assert torch.equal(drawn[0].flatten(1), drawn[1])
