@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bids_fmri.make import AFFINE, SHAPE, visual_voxels, write_image, write_labels, write_maps
+from nilearn.maskers import NiftiSpheresMasker
 
 from braindecode_x.datasets.parcels import seitzman
 from braindecode_x.preprocessing import atlases
@@ -40,17 +41,30 @@ def test_a_sphere_smaller_than_a_voxel_is_the_voxel_of_its_centre(values):
     assert found.empty == ()
 
 
-def test_a_large_sphere_is_the_mean_of_its_voxels():
-    fine = np.diag([2.0, 2, 2, 1])
-    fine[:3, 3] = seitzman().coordinates[0] - 10
-    values = np.random.default_rng(0).standard_normal((11, 11, 11, 3)).astype(np.float32)
-    atlas = open_atlas("seitzman")
-    one = atlases.Atlas(seitzman().take([0]), "spheres", radii=atlas.radii[:1])
-    places = np.argwhere(np.ones((11, 11, 11)))
-    inside = places[np.linalg.norm(places * 2 - 10, axis=1) <= atlas.radii[0]]
-    found = Parcellator(one)(mni(values, affine=fine), "image").signals
-    assert len(inside) > 50
-    np.testing.assert_allclose(found[:, 0], values[tuple(inside.T)].mean(0), atol=1e-5)
+@pytest.mark.parametrize("smoothing", [None, 5.0])
+def test_spheres_are_those_of_nilearns_masker(smoothing):
+    near = np.argsort(np.linalg.norm(seitzman().coordinates - seitzman().coordinates[0], axis=1))[:4]
+    fine = np.diag([3.0, 3, 3, 1])
+    fine[:3, 3] = seitzman().coordinates[near].min(0) - 12.3
+    shape = np.ceil((np.ptp(seitzman().coordinates[near], axis=0) + 25) / 3).astype(int)
+    values = np.random.default_rng(0).standard_normal((*shape, 3)).astype(np.float32)
+    values[: shape[0] // 2] = 0  # outside the brain
+    usable = nib.Nifti1Image((values != 0).all(axis=3).astype(np.uint8), fine)
+    radii = open_atlas("seitzman").radii[near]
+    atlas = atlases.Atlas(seitzman().take(near), "spheres", radii=radii)
+    found = Parcellator(atlas, smoothing)(mni(values, affine=fine), "image")
+    kept = [number for number, name in enumerate(seitzman().take(near).names) if name not in found.empty]
+    for number in kept:
+        masker = NiftiSpheresMasker(
+            [tuple(seitzman().coordinates[near[number]])],
+            radii[number],
+            mask_img=usable,
+            smoothing_fwhm=smoothing,
+            standardize=None,
+        )
+        expected = masker.fit_transform(nib.Nifti1Image(values, fine))
+        np.testing.assert_allclose(found.signals[:, number], expected[:, 0], atol=1e-5)
+    assert kept
 
 
 @pytest.mark.filterwarnings("ignore:Resampling binary images")
