@@ -231,23 +231,24 @@ def difference(table: pd.DataFrame, one: str, other: str) -> str:
 
 
 def draw(table: pd.DataFrame, target: Path) -> None:
-    """Draw both parts: a dot a run, bars with intervals."""
+    """Draw both parts: means with intervals, and a pale dot for each run."""
     figure, axes = plt.subplots(1, 2, figsize=(13, 4.2), layout="constrained")
     labels = {PREDICTION: "mean absolute difference (standard deviations)", DECODING: "blocks named rightly"}
     for axis, (part, label) in zip(axes, labels.items(), strict=True):
         shown = summary(table[table["part"] == part])
         places = np.arange(len(shown))
         spread = np.abs(shown[["low", "high"]].to_numpy().T - shown["value"].to_numpy())
-        axis.barh(places, shown["value"], xerr=spread, color="#9db8d6", error_kw={"capsize": 3})
+        axis.errorbar(shown["value"], places, xerr=spread, fmt="o", color="#1f4e79", capsize=3)
         for place, system in zip(places, shown["system"], strict=True):
             values = table.loc[(table["part"] == part) & (table["system"] == system), "value"]
-            axis.plot(values, np.full(len(values), place + 0.28), ".", color="#33475b", markersize=4)
+            axis.plot(values, np.full(len(values), place + 0.25), ".", color="#9db8d6", markersize=5)
+        axis.grid(axis="x", alpha=0.3)
         axis.set_yticks(places, shown["system"])
         axis.invert_yaxis()
         axis.set_xlabel(label)
     axes[0].set_title("Masked prediction on held-out runs (less is better)")
-    axes[0].set_xlim(left=0.9 * table.loc[table["part"] == PREDICTION, "value"].min())
     axes[1].axvline(1 / CATEGORIES, color="grey", linestyle=":")
+    axes[1].set_xlim(left=0)
     axes[1].set_title("Categories of held-out blocks (dotted: chance)")
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=130)

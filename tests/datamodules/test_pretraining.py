@@ -153,7 +153,7 @@ def test_two_processes_share_out_the_windows(tmp_path: Path) -> None:
     names = {"memory": runs, "few": few, "many": many}
     for folder in (few, many):
         module(folder).prepare_data()
-    mp.spawn(process, (str(tmp_path), names), nprocs=2)
+    mp.start_processes(process, (str(tmp_path), names), nprocs=2, start_method="fork")  # as loaders start workers
     held = [6, 7]
     for name in names:
         (first, lengths), (second, other_lengths) = (torch.load(tmp_path / f"{name}-{rank}.pt") for rank in range(2))
