@@ -10,6 +10,7 @@ from typing import Literal, Self
 
 import lightning as L
 import torch
+from sklearn.covariance import ledoit_wolf_shrinkage
 from torch.utils.data import DataLoader, Dataset
 
 from braindecode_x.clip import EmbeddingSpace
@@ -20,14 +21,14 @@ from braindecode_x.decoder import BrainDecoder
 from braindecode_x.files import unknown_name
 
 CONDITIONS = ("noisy", "predicted")
-ISOTROPIC = 0.2  # share of the noise's variance that has no direction: few validation pictures do not show all of them
 
 
 @dataclass(frozen=True)
 class PredictionNoise:
     """How predictions of pictures that a decoder was not trained on differ from their true embeddings.
 
-    A prediction is ``slope * target + offset`` and normal noise, whose covariance is that of the residuals.
+    A prediction is ``slope * target + offset`` and normal noise, whose covariance is that of the residuals, shrunk
+    towards one without direction (Ledoit & Wolf 2004): few pictures do not show all directions.
 
     Attributes
     ----------
@@ -39,12 +40,15 @@ class PredictionNoise:
         (subjects,): root mean square of the residuals.
     residuals : torch.Tensor
         (n, d) of all subjects, each divided by its subject's scale. Tokens are flattened to d values.
+    shrinkage : float
+        Share of the noise's variance that has no direction.
     """
 
     slope: torch.Tensor
     offset: torch.Tensor
     scale: torch.Tensor
     residuals: torch.Tensor
+    shrinkage: float
 
     @classmethod
     def of(cls, predicted: torch.Tensor, target: torch.Tensor, subject: torch.Tensor) -> Self:
@@ -59,13 +63,15 @@ class PredictionNoise:
             scale = residuals.square().mean().sqrt().clamp_min(1e-12)
             parts.append((slope, offset, scale, residuals / scale))
         slopes, offsets, scales, all_residuals = zip(*parts, strict=True)
-        return cls(torch.stack(slopes), torch.stack(offsets), torch.stack(scales), torch.cat(all_residuals))
+        together = torch.cat(all_residuals)
+        shrinkage = float(ledoit_wolf_shrinkage(together.numpy(), assume_centered=True))
+        return cls(torch.stack(slopes), torch.stack(offsets), torch.stack(scales), together, shrinkage)
 
     def __call__(self, target: torch.Tensor, subject: torch.Tensor) -> torch.Tensor:
         """Draw predictions of targets (n, ...) as of subjects (n,), from torch's global generator."""
         shape, target = target.shape, target.flatten(1)
         mixes = torch.randn(len(target), len(self.residuals)) / len(self.residuals) ** 0.5
-        noise = (1 - ISOTROPIC) ** 0.5 * mixes @ self.residuals + ISOTROPIC**0.5 * torch.randn_like(target)
+        noise = (1 - self.shrinkage) ** 0.5 * mixes @ self.residuals + self.shrinkage**0.5 * torch.randn_like(target)
         mean = self.slope[subject, None] * target + self.offset[subject]
         return (mean + self.scale[subject, None] * noise).view(shape)
 
@@ -148,7 +154,7 @@ class PredictedEmbeddings(L.LightningDataModule):
     conditions : {"noisy", "predicted"}
         What is trained on. ``predicted``, as published: predictions of training trials, which are better than a decoder
         can do for new ones. ``noisy``: true embeddings that are disturbed as predictions of validation trials are, see
-        `PredictionNoise`.
+        `PredictionNoise`; every second validation picture tells how, and validation is on the others.
     draws : int
         With ``predicted``: how often the training trials are drawn, mixed and augmented as ``data`` says, and decoded.
     batch_size : int
@@ -241,8 +247,8 @@ class PredictedEmbeddings(L.LightningDataModule):
 
     @cached_property
     def noise(self) -> PredictionNoise:
-        """How predictions differ from true embeddings, on validation pictures."""
-        batch = self.predicted("validation")
+        """How predictions differ from true embeddings, on every second validation picture."""
+        batch = collate(self._validation(0))
         return PredictionNoise.of(batch.brain, _targets(batch), self._place(batch.subject))
 
     def train_dataloader(self) -> DataLoader:
@@ -252,8 +258,9 @@ class PredictedEmbeddings(L.LightningDataModule):
         return DataLoader(data, batch_size=self.batch_size, shuffle=True, collate_fn=collate, drop_last=whole)
 
     def val_dataloader(self) -> DataLoader:
-        """Give predictions of validation trials."""
-        return self._ordered("validation")
+        """Give predictions of validation trials, of pictures that noise was not estimated on."""
+        trials = self._validation(1) if self.conditions == "noisy" else self._decoded("validation")
+        return self._batches(trials)
 
     def test_dataloader(self) -> DataLoader:
         """Give predictions of test trials."""
@@ -264,7 +271,16 @@ class PredictedEmbeddings(L.LightningDataModule):
         return self._ordered(self.predict_split)
 
     def _ordered(self, split: str) -> DataLoader:
-        return DataLoader(PredictedPictures(self.predicted(split)), batch_size=self.batch_size, collate_fn=collate)
+        return self._batches(self._decoded(split))
+
+    def _batches(self, trials: list[Trial]) -> DataLoader:
+        return DataLoader(PredictedPictures(collate(trials)), batch_size=self.batch_size, collate_fn=collate)
+
+    def _validation(self, half: int) -> list[Trial]:
+        """Decode every second validation picture, or (1) the others."""
+        trials = self._decoded("validation")
+        chosen = set(sorted({trial.stimulus for trial in trials})[half::2])
+        return [trial for trial in trials if trial.stimulus in chosen]
 
     def _noisy(self) -> PredictedPictures:
         pictures = self._training_pictures()

@@ -4,13 +4,14 @@
 
 The ATM-S of ``eeg_baselines.py`` that was trained for all subjects (trained here if it is not in ``--work``) decodes
 the pictures of two of them. Its embeddings go to the embedded decoder as they are, or by way of a diffusion prior:
-ours, trained on true embeddings that are disturbed as predictions of validation trials are, or as published, trained on
-predictions of training trials and sampled with guidance 5. Pictures start from noise, or from what the low-level branch
-made of the same trials.
+trained on true embeddings that are disturbed as predictions of new trials are ("noisy"), on predictions of training
+trials ("predicted"), or on these as published, sampled with guidance 5. Pictures start from noise, or from what the
+low-level branch made of the same trials.
 
-How our prior is sampled and how strong the low-level start is, is chosen on validation pictures; the test pictures are
-reconstructed once. Writes ``eeg_prior.csv`` (both splits; retrieval of embeddings, judged pictures; intervals over
-concepts, and paired differences to ATM-S alone), ``eeg_prior.png`` and, with some pictures, ``eeg_prior_pictures.png``.
+How our priors are sampled, which of them is used, and how strong the low-level start is, is chosen on the 50 validation
+pictures that did not shape the noise; the test pictures are reconstructed once. Writes ``eeg_prior.csv`` (both splits;
+retrieval of embeddings, judged pictures; intervals over concepts, and paired differences to ATM-S alone),
+``eeg_prior.png`` and, with some pictures, ``eeg_prior_pictures.png``.
 Trainings and pictures are kept in ``--work``, so a run that was cut goes on.
 """
 
@@ -43,16 +44,18 @@ from braindecode_x.metrics.judge import Judge
 from braindecode_x.tasks import LowLevelTask, PriorTask
 
 SPLITS = ("validation", "test")
-PRIOR, AS_PUBLISHED, LOW = "prior", "prior as published", "low-level start"
+NOISY, PREDICTED, AS_PUBLISHED = "noisy prior", "predicted prior", "prior as published"
+LOW = "low-level start"
 CHANCE, CEILING = "chance", "ceiling"
 PRIORS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # of the task, of the data
-    PRIOR: ({}, {"conditions": "noisy"}),
+    NOISY: ({}, {"conditions": "noisy"}),
+    PREDICTED: ({}, {"conditions": "predicted"}),
     AS_PUBLISHED: ({"published": True}, {"conditions": "predicted"}),
 }
-SAMPLINGS: dict[str, dict[str, Any]] = {
-    f"{PRIOR}, guidance {guidance:g}, {samples} averaged": {"guidance": guidance, "samples": samples}
-    for guidance in (1.0, 2.0, 5.0)
-    for samples in (1, 8)
+SAMPLINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    f"{name}, guidance {guidance:g}, {samples} averaged": (name, {"guidance": guidance, "samples": samples})
+    for name in (NOISY, PREDICTED)
+    for guidance, samples in ((2.0, 1), (2.0, 8), (5.0, 1), (5.0, 8))
 }
 STRENGTHS = {f"{LOW}, strength {strength:g}": strength for strength in (0.8, 0.6, 0.4)}
 CHOSEN_BY = "embedded judge, two-way"
@@ -171,7 +174,7 @@ def index_of(subjects: list[str], stimuli: list[str]) -> pd.DataFrame:
 def decode_atm(decoder: Path, cohort: KeptEeg, split: str) -> tuple[Embeddings, Embeddings]:
     """Decode a split of two subjects; return it with the true embeddings of its pictures."""
     data = PredictedEmbeddings(decoder, data_of(cohort, WITHIN))
-    batch = data.predicted(split)
+    (batch,) = data.val_dataloader() if split == "validation" else data.test_dataloader()
     index = index_of([data.names[number] for number in batch.subject.tolist()], batch.stimulus)
     stimuli = list(dict.fromkeys(batch.stimulus))
     image = torch.stack([data.data.targets[name][0] for name in stimuli]).float()
@@ -251,21 +254,25 @@ def main() -> None:
     decoded, truth = decode_atm(folder, cohort, "validation")
     studio = Studio(work / "validation", cohort, decoded.index, truth, latents["validation"], seed)
     systems = {ATM: Decoded(decoded)}
-    systems |= {name: Decoded(sampled(priors[PRIOR], decoded, each, seed)) for name, each in SAMPLINGS.items()}
+    for name, (prior, each) in SAMPLINGS.items():
+        systems[name] = Decoded(sampled(priors[prior], decoded, each, seed))
     systems |= {name: Decoded(decoded, strength) for name, strength in STRENGTHS.items()}
     chosen = studio.table({name: studio.row(name, each) for name, each in systems.items()})
+    groups = {prior: [name for name, (own, _) in SAMPLINGS.items() if own == prior] for prior in (NOISY, PREDICTED)}
+    best = {prior: best_of(chosen, names, CHOSEN_BY) for prior, names in groups.items()}
     sampling, strength = (best_of(chosen, list(names), CHOSEN_BY) for names in (SAMPLINGS, STRENGTHS))
-    print(f"chosen on validation pictures: {sampling}; {strength}")
+    print(f"chosen on validation pictures: {', '.join(best.values())}, of these {sampling}; {strength}")
 
     decoded, truth = decode_atm(folder, cohort, "test")
     studio = Studio(work / "test", cohort, decoded.index, truth, latents["test"], seed)
     ridge = decode_ridge(data_of(cohort, WITHIN), "test", decoded.index)
-    samplings = {PRIOR: SAMPLINGS[sampling], AS_PUBLISHED: {"guidance": 5.0, "samples": 1}}
+    samplings = {prior: SAMPLINGS[name][1] for prior, name in best.items()}
+    samplings[AS_PUBLISHED] = {"guidance": 5.0, "samples": 1}
     likely = {name: sampled(priors[name], decoded, each, seed) for name, each in samplings.items()}
-    started = STRENGTHS[strength]
+    started, (prior, _) = STRENGTHS[strength], SAMPLINGS[sampling]
     systems = {RIDGE: Decoded(ridge), ATM: Decoded(decoded)}
     systems |= {f"{ATM}, {name}": Decoded(each) for name, each in likely.items()}
-    systems |= {f"{ATM}, {LOW}": Decoded(decoded, started), f"{ATM}, {PRIOR}, {LOW}": Decoded(likely[PRIOR], started)}
+    systems |= {f"{ATM}, {LOW}": Decoded(decoded, started), f"{ATM}, {prior}, {LOW}": Decoded(likely[prior], started)}
     rows = {name: studio.row(name, each) for name, each in systems.items()}
     table = pd.concat([chosen.assign(split="validation"), studio.table(rows).assign(split="test")], ignore_index=True)
     with atomic_path(arguments.output / "eeg_prior.csv") as temporary:
