@@ -62,7 +62,7 @@ class Task:
 
 TASKS = {SEEN: Task("objects", 45, 2.0, (6.0, 8.0, 10.0)), IMAGINED: Task("imagery", 40, 4.0, (8.0, 10.0))}
 # Noise relative to the cohort's level, which `simulated_bold` tells.
-PEOPLE = {"sub-01": 1.0, "sub-02": 1.1, "sub-03": 0.9, "sub-04": 1.0}
+PEOPLE = {"sub-01": 1.0, "sub-02": 0.9, "sub-03": 1.1, "sub-04": 0.85}
 
 
 @dataclass(frozen=True)

@@ -265,9 +265,10 @@ def test_the_truth_says_where_when_and_what(eeg: SimulatedEeg, subject: Simulate
 
 def test_subjects_do_not_know_the_space_that_is_decoded_to() -> None:
     code = (
-        "import sys; from braindecode_x.datasets.simulated_eeg import SimulatedEeg; "
+        "import sys; from braindecode_x.datasets import SimulatedEeg, SimulatedWholeBrain; "
         "from braindecode_x.stimuli import ObjectStimuli; "
-        "SimulatedEeg(stimuli=ObjectStimuli().subset(ids=['cat-fluent3d', 'abacus-fluent3d'])).subject('sub-03'); "
+        "pictures = ObjectStimuli().subset(ids=['cat-fluent3d', 'abacus-fluent3d']); "
+        "SimulatedEeg(stimuli=pictures).subject('sub-03'); SimulatedWholeBrain(stimuli=pictures).subject('sub-03'); "
         "networks = ('braindecode_x.clip', 'braindecode_x.diffusion', 'open_clip', 'timm', 'torchvision.models'); "
         "print([name for name in sys.modules if name.startswith(networks)])"
     )
