@@ -262,7 +262,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60, help="of pre-training")
     parser.add_argument("--fine_tuning_epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3, help="of fine-tuning, averaged")
-    parser.add_argument("--folds", type=int, default=RUNS, help="the first so many")
+    parser.add_argument("--folds", type=int, default=RUNS, choices=range(2, RUNS + 1), help="the first so many")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rows = Rows(arguments.output / "haxby_pretraining.csv")
