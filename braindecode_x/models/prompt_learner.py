@@ -37,9 +37,10 @@ class PromptLearner(nn.Module):
             raise ValueError(f"n_context: expected at least 1, found {n_context}")
         self.context = nn.Parameter(0.02 * torch.randn(n_context, width))
         hidden = max(16, dim // 8)
-        self.shift = nn.Sequential(nn.Linear(2 * dim, hidden), nn.ReLU(), nn.Linear(hidden, width))
-        nn.init.zeros_(self.shift[2].weight)
-        nn.init.zeros_(self.shift[2].bias)
+        last = nn.Linear(hidden, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.shift = nn.Sequential(nn.Linear(2 * dim, hidden), nn.ReLU(), last)
 
     def forward(self, decoded: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Return the context, (batch, n_context, width), given decoded and true embeddings (batch, dim)."""

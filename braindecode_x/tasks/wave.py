@@ -145,7 +145,8 @@ class WaveTask(EmbeddingTask):
             self.model.encoder.requires_grad_(False)
         if self.n_context and self._trainer is not None:
             width = token_table(self._clip).embedding_dim
-            self.prompts = PromptLearner(*self.space.shape, width, self.n_context)
+            (dim,) = self.space.shape
+            self.prompts = PromptLearner(dim, width, self.n_context)
 
     def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return image and text embeddings of a batch; text is None without a projection of its own."""
