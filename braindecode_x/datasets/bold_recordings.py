@@ -155,7 +155,7 @@ class BoldRecordings:
         )
         rows = rows.assign(onset=rows["onset"] - run.start, duration=durations.fillna(0.0))
         first = ["onset", "duration", "stimulus", "split"]
-        others = [name for name in rows if name not in (*first, "place", "run") and (rows[name] != "").any()]
+        others = [name for name in rows if name not in (*first, "place", "run")]  # the same for all runs
         return rows.sort_values("onset", kind="stable")[first + others].reset_index(drop=True)
 
 
@@ -265,7 +265,7 @@ def _join(where: str, parts: list[pd.DataFrame], folder: str | Path | None, seed
         raise ValueError(f"{where}: name pictures, but there is no folder stimuli/; say where they are with pictures")
     rows = pd.concat(parts, ignore_index=True)
     text = rows.select_dtypes(exclude="number").columns
-    rows[text] = rows[text].fillna("")
+    rows[text] = rows[text].fillna("").replace("n/a", "")
     stimuli: Stimuli = ObjectStimuli() if str(folder) == OBJECTS else FolderStimuli(folder)
     if isinstance(stimuli, FolderStimuli):
         rows["stimulus"] = match_pictures(where, rows, stimuli)

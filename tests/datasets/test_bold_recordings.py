@@ -81,7 +81,7 @@ def test_a_table_lists_runs(study):
 
 def test_imagined_and_unlabelled_trials_may_go_beside_seen_ones(study):
     rows = pd.read_csv(events_file(study), sep="\t", keep_default_na=False)
-    rows = rows[rows["trial_type"] == "picture"].assign(split="train", prompt="")
+    rows = rows[rows["trial_type"] == "picture"].assign(split="train", prompt="n/a")
     rows.loc[rows.index[:3], "split"] = "test"
     imagined = rows.iloc[:2].assign(split="imagination", prompt="a cat", onset=[170.0, 174.0])
     unlabelled = rows.iloc[:1].assign(split="predict", stim_file="n/a", onset=178.0)
@@ -94,6 +94,7 @@ def test_imagined_and_unlabelled_trials_may_go_beside_seen_ones(study):
     assert events["split"].value_counts().to_dict() == {"train": 7, "test": 3, "imagination": 2, "predict": 1}
     assert events[events["split"] == "imagination"]["prompt"].tolist() == ["a cat", "a cat"]
     assert events["stimulus"].iloc[-1] == ""
+    assert (events[events["split"] == "train"]["prompt"] == "").all()
     assert (recordings.stimuli.table["split"] == "test").sum() == 3
 
 
