@@ -118,7 +118,7 @@ def region_figure(
     panels[-1].set(ylabel=f"{metric} accuracy", ylim=(0, None), xlim=(-0.5, len(regions) - 0.5))
     panels[-1].spines[["top", "right"]].set_visible(False)
     panels[-1].legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4)
-    figure.suptitle(f"{_who(shown)}: {HEADS[mode]}", size="medium", x=0.01, ha="left")
+    figure.suptitle(f"{_who(shown)}: {HEADS[mode]}", size="medium", weight="bold", x=0.01, ha="left")
     return figure
 
 
@@ -166,7 +166,9 @@ def saliency_figure(table: pd.DataFrame, info: mne.Info, over_time: pd.DataFrame
             start, stop = window  # type: ignore[misc]  # the index holds pairs
             bar = "" if axes is heads[-1] else None  # one for all: they share their scale
             _draw_head(axes, values.to_numpy(), info, f"{start:g} to {stop:g} s", reach, bar)
-    figure.suptitle(f"{_who(table)}: what the score of the seen picture draws on", size="medium", x=0.01, ha="left")
+    figure.suptitle(
+        f"{_who(table)}: what the score of the seen picture draws on", size="medium", weight="bold", x=0.01, ha="left"
+    )
     return figure
 
 
