@@ -51,6 +51,7 @@ def test_sizes_are_read_off_the_weights():
         "max_time": pytest.approx(20),
         "feed_forward": 2,
         "activation": "gelu_new",
+        "carry": False,
     }
     config = load_published_token_prior(token_prior_state()).config
     assert tuple(config["shape"]) == (3, 8)

@@ -69,8 +69,9 @@ class PretrainedWave:
         state = dict(self.model.state_dict())
         for name in ("mask_embedding", "class_embedding", "embed.0.weight"):
             state[name] = state[name][..., places]
-        for name in ("unembed.weight", "unembed.bias"):
-            state[name] = state[name][places]
+        for name in ("unembed.weight", "unembed.bias", "carry"):
+            if name in state:
+                state[name] = state[name][places]
         model = Wave(**{**self.model.config, "n_parcels": len(parcels)})
         model.load_state_dict(state)
         return type(self)(model.eval(), parcels)

@@ -51,6 +51,8 @@ class WaveEncoder(nn.Module):
         for unused in (self.wave.unembed, self.wave.blocks.wte):  # those of pre-training: no gradient reaches them
             unused.requires_grad_(False)
         self.wave.mask_embedding.requires_grad_(False)
+        if self.wave.carry is not None:
+            self.wave.carry.requires_grad_(False)
 
     def forward(self, brain: torch.Tensor) -> torch.Tensor:
         """(batch, volumes, parcels) to (batch, n_features)."""

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from braindecode_x.datamodules.batch import Batch
 from braindecode_x.datasets.parcels import Parcels
+from braindecode_x.files import unknown_name
 from braindecode_x.models.pretrained_wave import PretrainedWave
 from braindecode_x.models.wave import Wave, window_seconds
 from braindecode_x.tasks.base import RunTask
 
-VALIDATED = 4  # volumes of each validation window that are predicted
+MASKED = ("each", "one")
 
 
 class PretrainingTask(RunTask):
-    """Train `Wave` to predict one volume of a window from those before it, on windows of any runs.
+    """Train `Wave` to predict masked volumes of a window from those before them, on windows of any runs.
 
-    In training a volume of each window is drawn; the loss is the mean absolute difference. In validation the same
-    volumes are predicted every time. ``val/loss`` is logged beside what needs no network: ``val/zero`` (a run's mean),
-    ``val/window_mean`` (the mean of the volumes before) and ``val/last`` (the volume before). A training leaves the
-    folder ``wave``, a `PretrainedWave`, which `WaveTask` takes. Gradients are accumulated and numbers halved in size by
-    the trainer (``trainer.accumulate_grad_batches``, ``trainer.precision: bf16-mixed``).
+    The loss is the mean absolute difference. In validation every volume but the first is predicted: ``val/loss`` is
+    logged beside what needs no network, ``val/zero`` (a run's mean), ``val/window_mean`` (the mean of the volumes
+    before) and ``val/last`` (the volume before). A training leaves the folder ``wave``, a `PretrainedWave`, which
+    `WaveTask` takes. The trainer accumulates gradients (``trainer.accumulate_grad_batches``) and computes in bfloat16
+    (``trainer.precision: bf16-mixed``).
 
     Parameters
     ----------
-    d_model, n_layers, n_heads, dropout, n_positions, time_step, max_time
+    d_model, n_layers, n_heads, dropout, n_positions, time_step, max_time, carry
         See `Wave`; defaults here are for a few hundred parcels and a few hours of recordings.
+    masked : {"each", "one"}
+        What is predicted of each window in a step: every volume but the first, each masked by itself, in one pass; or
+        one that is drawn, as published.
     pretrained : str or Path, optional
         Folder of a pre-trained model to go on from, on the same parcels; its sizes count.
     lr, weight_decay, warmup_epochs : float
@@ -50,12 +54,16 @@ class PretrainingTask(RunTask):
         n_positions: int = 512,
         time_step: float = 0.2,
         max_time: float = 300.0,
+        carry: bool = True,
+        masked: Literal["each", "one"] = "each",
         pretrained: str | Path | None = None,
         lr: float = 1e-3,
         weight_decay: float = 1e-2,
         warmup_epochs: float = 1.0,
         seed: int = 0,
     ):
+        if masked not in MASKED:
+            raise unknown_name("way to mask", masked, MASKED)
         super().__init__(lr, weight_decay, warmup_epochs)
         self.sizes: dict[str, Any] = {
             "d_model": d_model,
@@ -65,8 +73,9 @@ class PretrainingTask(RunTask):
             "n_positions": n_positions,
             "time_step": time_step,
             "max_time": max_time,
+            "carry": carry,
         }
-        self.pretrained, self.seed = pretrained, seed
+        self.masked, self.pretrained, self.seed = masked, pretrained, seed
         self.save_hyperparameters(ignore=["pretrained"])
 
     def configure_model(self) -> None:
@@ -84,22 +93,25 @@ class PretrainingTask(RunTask):
         self._take(known.model.train())
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Compute the loss of one batch, at volumes drawn at random."""
-        drawn = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
-        generator = torch.Generator().manual_seed(int(drawn.generate_state(1)[0]))
-        share = torch.rand(len(batch), generator=generator).to(batch.brain.device)
-        loss = self._errors(batch, masked_place(batch, share))["loss"]
+        """Compute the loss of one batch, at every volume or at volumes drawn at random."""
+        if self.masked == "each":
+            loss = self._error_of_each(batch)
+        else:
+            drawn = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank])
+            generator = torch.Generator().manual_seed(int(drawn.generate_state(1)[0]))
+            place = masked_place(batch, torch.rand(len(batch), generator=generator).to(batch.brain.device))
+            seconds = window_seconds(batch.brain, batch.tr, batch.times)
+            predicted = self.model.predict_masked(batch.brain, seconds, place, batch.mask)
+            true = batch.brain[torch.arange(len(place), device=place.device), place]
+            loss = (predicted.float() - true.float()).abs().mean()
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Compute the loss of one batch, and the error of what needs no network, at volumes spread over windows."""
-        for number in range(VALIDATED):
-            share = torch.full((len(batch),), (number + 0.5) / VALIDATED, device=batch.brain.device)
-            place = masked_place(batch, share)
-            for name, value in (self._errors(batch, place) | baseline_errors(batch, place)).items():
-                shown = name == "loss"
-                self.log(f"val/{name}", value, prog_bar=shown, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        """Compute the loss of one batch, and the error of what needs no network."""
+        for name, value in {"loss": self._error_of_each(batch), **baseline_errors(batch)}.items():
+            shown = name == "loss"
+            self.log(f"val/{name}", value, prog_bar=shown, on_epoch=True, batch_size=len(batch), sync_dist=True)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> None:
         """Refuse: there are no embeddings yet."""
@@ -132,10 +144,9 @@ class PretrainingTask(RunTask):
         model.class_embedding.requires_grad_(False)
         self.model = model
 
-    def _errors(self, batch: Batch, place: torch.Tensor) -> dict[str, torch.Tensor]:
+    def _error_of_each(self, batch: Batch) -> torch.Tensor:
         seconds = window_seconds(batch.brain, batch.tr, batch.times)
-        predicted = self.model.predict_masked(batch.brain, seconds, place, batch.mask)
-        return {"loss": (predicted.float() - _volumes(batch.brain, place)).abs().mean()}
+        return mean_error(self.model.predict_each(batch.brain, seconds, batch.mask), batch)
 
 
 def masked_place(batch: Batch, share: torch.Tensor) -> torch.Tensor:
@@ -147,33 +158,38 @@ def masked_place(batch: Batch, share: torch.Tensor) -> torch.Tensor:
     share : torch.Tensor
         (batch,) in [0, 1), how far along the window's volumes but the first.
     """
-    measured = batch.mask if batch.mask is None or batch.mask.ndim == 2 else batch.mask.any(-1)
-    longest = torch.full_like(share, batch.brain.shape[1])
-    lengths = longest if measured is None else measured.sum(1).to(share)
-    return 1 + (share * (lengths - 1)).long().minimum((lengths - 2).long())
+    lengths = measured_volumes(batch).sum(1)
+    return 1 + (share * (lengths - 1)).long().minimum(lengths - 2)
 
 
-def baseline_errors(batch: Batch, place: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Compute the mean absolute error of predictions that need no network.
+def baseline_errors(batch: Batch) -> dict[str, torch.Tensor]:
+    """Compute the mean absolute error of predictions of every volume but the first that need no network.
 
     Parameters
     ----------
     batch : Batch
         ``brain`` (batch, volumes, parcels).
-    place : torch.Tensor
-        (batch,) of int64, the volume to predict, from 1.
 
     Returns
     -------
     dict of str to torch.Tensor
         Scalars: ``zero``, ``window_mean`` and ``last``; see `PretrainingTask`.
     """
-    brain, true = batch.brain, _volumes(batch.brain, place)
-    before = torch.arange(brain.shape[1], device=brain.device) < place[:, None]
-    mean = (brain * before[..., None]).sum(1) / place[:, None]
-    guesses = {"zero": torch.zeros_like(true), "window_mean": mean, "last": _volumes(brain, place - 1)}
-    return {name: (guess - true).abs().mean() for name, guess in guesses.items()}
+    before = batch.brain[:, :-1].float()
+    counts = torch.arange(1, before.shape[1] + 1, device=before.device)[:, None]
+    guesses = {"zero": torch.zeros_like(before), "window_mean": before.cumsum(1) / counts, "last": before}
+    return {name: mean_error(guess, batch) for name, guess in guesses.items()}
 
 
-def _volumes(brain: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
-    return brain[torch.arange(len(brain), device=brain.device), place].float()
+def mean_error(predicted: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Average the absolute error of what is predicted of every volume but the first, (batch, volumes - 1, parcels)."""
+    errors = (predicted.float() - batch.brain[:, 1:].float()).abs().mean(2)
+    measured = measured_volumes(batch)[:, 1:]
+    return (errors * measured).sum() / measured.sum()
+
+
+def measured_volumes(batch: Batch) -> torch.Tensor:
+    """Say which volumes of padded windows were measured: (batch, volumes) of bool."""
+    if batch.mask is None:
+        return torch.ones(batch.brain.shape[:2], dtype=torch.bool, device=batch.brain.device)
+    return batch.mask if batch.mask.ndim == 2 else batch.mask.any(-1)

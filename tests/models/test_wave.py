@@ -39,6 +39,22 @@ def test_a_masked_volume_is_told_by_earlier_ones_alone():
     assert not torch.isclose(changed, predicted, atol=1e-3).all(1).any()
 
 
+@pytest.mark.parametrize("carry", [False, True])
+@torch.inference_mode()
+def test_each_volume_masked_at_once_is_as_one_by_one(carry):
+    model, brain, lengths = make(carry=carry), windows(), torch.tensor([7, 4, 2])
+    mask, seconds = torch.arange(7) < lengths[:, None], window_seconds(brain, 2.0)
+    together = model.predict_each(brain, seconds, mask)
+    for place in range(1, 7):
+        rows = lengths > place
+        alone = model.predict_masked(brain[rows], seconds[rows], torch.full((int(rows.sum()),), place), mask[rows])
+        torch.testing.assert_close(together[rows, place - 1], alone, atol=1e-5, rtol=1e-4)
+    if carry:
+        model.unembed.weight.zero_()
+        model.unembed.bias.zero_()
+        torch.testing.assert_close(model.predict_each(brain, seconds), model.carry * brain[:, :-1])
+
+
 @torch.inference_mode()
 def test_hidden_states_do_not_know_the_future():
     model, brain = make(), windows()

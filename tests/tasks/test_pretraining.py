@@ -52,7 +52,7 @@ def task(**options) -> PretrainingTask:
 
 def test_it_predicts_masked_volumes_better_than_what_needs_no_network(tmp_path):
     best = ModelCheckpoint(tmp_path, "best", monitor="val/loss", mode="min")
-    run = trainer(12, callbacks=[best, SaveDecoder(tmp_path / "wave")], enable_checkpointing=True)
+    run = trainer(6, callbacks=[best, SaveDecoder(tmp_path / "wave")], enable_checkpointing=True)
     run.fit(task(), datamodule=data_module())
     found = {name.removeprefix("val/"): float(value) for name, value in run.callback_metrics.items()}
     assert found["loss"] < 0.5 * min(found[name] for name in ("zero", "window_mean", "last"))
@@ -78,11 +78,23 @@ def test_a_training_that_was_cut_ends_as_one_that_was_not(tmp_path):
         assert torch.equal(one, other)
 
 
+def test_one_volume_of_each_window_may_be_drawn_as_published():
+    losses = {}
+    for name, options in {"a": {}, "b": {}, "other": {"seed": 1}}.items():
+        model = task(masked="one", **options)
+        run = trainer(2)
+        run.fit(model, datamodule=SameOrder())
+        losses[name] = float(run.callback_metrics["train/loss"])
+    assert losses["a"] == losses["b"] != losses["other"]
+    with pytest.raises(ValueError, match="unknown way to mask 'ech'; did you mean 'each'"):
+        task(masked="ech")
+
+
 def test_bfloat16_and_accumulated_gradients():
     model = task()
-    run = trainer(12, precision="bf16-mixed", accumulate_grad_batches=2)
+    run = trainer(6, precision="bf16-mixed", accumulate_grad_batches=2)
     run.fit(model, datamodule=data_module())
-    assert run.global_step == 12 * 5  # of nine batches each
+    assert run.global_step == 6 * 5  # of nine batches each
     assert run.callback_metrics["val/loss"] < 0.9 * run.callback_metrics["val/zero"]
     assert model.model.unembed.weight.dtype == torch.float32
 
@@ -101,8 +113,10 @@ def test_drawn_volumes_are_of_the_window_and_not_the_first():
 
 def test_errors_of_what_needs_no_network_written_out():
     brain = torch.tensor([[[1.0], [2], [6], [0]], [[5.0], [1], [0], [0]]])
-    found = baseline_errors(Batch(brain, torch.zeros(2), ["", ""]), torch.tensor([2, 1]))
-    assert found == {"zero": (6 + 1) / 2, "window_mean": (4.5 + 4) / 2, "last": (4 + 4) / 2}
+    mask = torch.tensor([[True] * 4, [True, True, False, False]])
+    found = baseline_errors(Batch(brain, torch.zeros(2), ["", ""], mask=mask))
+    means = (1 + 4.5 + 3) + 4
+    assert found == {"zero": (2 + 6 + 0 + 1) / 4, "window_mean": means / 4, "last": (1 + 4 + 6 + 4) / 4}
 
 
 def test_what_does_not_fit_is_refused(tmp_path):
