@@ -20,7 +20,7 @@ from braindecode_x.datasets.simulated_noise import coloured, peak
 
 STEP, LENGTH = 0.1, 34.0  # seconds: of the haemodynamic response's time axis
 # Standard deviations. Their level was chosen on validation pictures alone (pipelines/experiments/
-# calibrate_simulated_whole_brain.py), for ridge to find about 20 of the 100 validation pictures.
+# calibrate_simulated_whole_brain.py), for ridge to find 15 to 20 of the 100 validation pictures.
 SPONTANEOUS, OWN, PHYSIOLOGY, MOTION, DRIFT, WHITE = 0.3, 0.17, 0.17, 0.08, 0.3, 0.15
 SLOWEST = 0.01  # Hz; spontaneous activity has power 1 / f above it
 AUTOCORRELATION, AUTOCORRELATION_STEP = 0.88, 1.0  # of the own part, after so many seconds
