@@ -51,8 +51,8 @@ class Wave(nn.Module):
     activation : str
         One of transformers'.
     carry : bool
-        Add to the prediction of a volume the one before it, every parcel by a learned share, so that it is left to the
-        network what changes; not as published.
+        Add to the prediction of a volume the one before it, every parcel by a learned share that is 1 to begin with, so
+        that it is left to the network what changes; not as published.
 
     Raises
     ------
@@ -118,7 +118,10 @@ class Wave(nn.Module):
         self.blocks.wte.weight.requires_grad_(False)
         self.pool = nn.Sequential(nn.Linear(d_model, d_model), nn.Tanh(), nn.Dropout(dropout))
         self.unembed = nn.Linear(d_model, n_parcels)
-        self.carry = nn.Parameter(torch.zeros(n_parcels)) if carry else None
+        self.carry = nn.Parameter(torch.ones(n_parcels)) if carry else None
+        if carry:
+            nn.init.zeros_(self.unembed.weight)
+            nn.init.zeros_(self.unembed.bias)
 
     def forward(self, brain: torch.Tensor, seconds: torch.Tensor, mask: torch.Tensor | None = None) -> WaveOutput:
         """Encode windows.
