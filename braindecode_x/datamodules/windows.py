@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from braindecode_x.datamodules.base import CohortDataModule, PictureTrials, Standardisation, Targets
-from braindecode_x.datasets.windows_layout import WindowsLayout
 from braindecode_x.datasets.parcels import Parcels
 from braindecode_x.datasets.runs import RunsCohort, SubjectWindows
+from braindecode_x.datasets.windows_layout import WindowsLayout
 
 BLOCK = 256  # windows that are looked at together: those of a whole recording may take gigabytes
 
