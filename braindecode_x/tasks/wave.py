@@ -83,7 +83,7 @@ class WaveTask(EmbeddingTask):
         sparsity: float = 0.2,
         shuffle_times: bool = False,
         mixup: float = 0.0,
-        lr: float = 1e-3,
+        lr: float = 3e-3,
         weight_decay: float = 1e-2,
         warmup_epochs: float = 2.0,
         seed: int = 0,
