@@ -1,20 +1,27 @@
+"""Published checkpoints of ATM and WAVE, whose sizes are read off their weights."""
+
 from __future__ import annotations
 
 import pytest
 import torch
 
 from braindecode_x.diffusion.prior import PriorNetwork
+from braindecode_x.diffusion.token_prior import TokenPriorNetwork
 from braindecode_x.models.atm_low_level import AtmLowLevel
 from braindecode_x.models.eeg import EegDecoder
+from braindecode_x.models.wave import Wave
 from braindecode_x.published import (
-    _ATM_NAMES,
-    _PRIOR_NAMES,
-    _rename,
     load_published_atm,
     load_published_low_level,
     load_published_prior,
+    load_published_token_prior,
+    load_published_wave,
 )
+from braindecode_x.published.atm import ATM_NAMES, PRIOR_NAMES
+from braindecode_x.published.states import rename
+from braindecode_x.published.wave import TOKEN_PRIOR_NAMES, WAVE_NAMES
 
+LEFT = ("logit_scale", "subject_wise_linear.0")  # names that are not left out one by one
 OPTIONS = {"d_model": 80, "n_heads": 4, "d_ff": 6, "n_layers": 2, "published_rows": True, "n_filters": 3, "kernel": 7}
 
 
@@ -23,9 +30,14 @@ def drawn(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: torch.rand_like(tensor.float()) for name, tensor in state.items()}
 
 
+def renamed(model: torch.nn.Module, names: dict[str, str]) -> dict[str, torch.Tensor]:
+    ours = ("mean", "std", "frequencies")
+    return {rename(name, names): t for name, t in drawn(model.state_dict()).items() if name not in ours}
+
+
 def atm_state() -> dict[str, torch.Tensor]:
     model = EegDecoder(["a", "b", "c"], 5, 30, image_dim=8, options=OPTIONS)
-    state = {_rename(name, _ATM_NAMES): tensor for name, tensor in drawn(model.state_dict()).items()}
+    state = renamed(model, ATM_NAMES)
     for name in [name for name in state if name.endswith(("conv1.weight", "conv2.weight"))]:
         state[name] = state[name][..., None]
     unused = {"logit_scale": torch.tensor(2.6), "subject_wise_linear.0.weight": torch.zeros(3)}
@@ -40,14 +52,28 @@ def low_level_state() -> dict[str, torch.Tensor]:
 
 
 def prior_state() -> dict[str, torch.Tensor]:
-    state = drawn(PriorNetwork(6, 5, widths=(8, 4, 2), time_dim=10).state_dict())
-    return {_rename(name, _PRIOR_NAMES): tensor for name, tensor in state.items() if name not in ("mean", "std")}
+    return renamed(PriorNetwork(6, 5, widths=(8, 4, 2), time_dim=10), PRIOR_NAMES)
+
+
+def wave_state() -> dict[str, torch.Tensor]:
+    model = Wave(5, d_model=64, n_layers=2, n_heads=1, n_positions=9, max_time=20, feed_forward=2)
+    old = {"decoder.transformer.h.0.attn.bias": torch.ones(1, 1, 9, 9, dtype=torch.bool)}
+    return renamed(model, WAVE_NAMES) | old
+
+
+def token_prior_state() -> dict[str, torch.Tensor]:
+    model = TokenPriorNetwork((3, 8), depth=2, n_heads=2, feed_forward=2, head=4, published_null=True)
+    return renamed(model, TOKEN_PRIOR_NAMES) | {
+        f"causal_transformer.layers.{layer}.0.rotary_emb.freqs": torch.ones(2) for layer in range(2)
+    }
 
 
 CASES = {
     "ATM-S": (load_published_atm, atm_state),
     "low-level branch of ATM": (load_published_low_level, low_level_state),
     "diffusion prior of ATM": (load_published_prior, prior_state),
+    "sequence model of WAVE": (load_published_wave, wave_state),
+    "token diffusion prior of WAVE": (load_published_token_prior, token_prior_state),
 }
 
 
@@ -81,6 +107,31 @@ def test_sizes_of_the_prior_are_read_off_the_weights():
     assert list(config["widths"]) == [8, 4, 2]
 
 
+def test_sizes_of_wave_are_read_off_the_weights():
+    assert load_published_wave(wave_state()).config == {
+        "n_parcels": 5,
+        "d_model": 64,
+        "n_layers": 2,
+        "n_heads": 1,
+        "dropout": 0.1,
+        "n_positions": 9,
+        "time_step": 0.2,
+        "max_time": pytest.approx(20),
+        "feed_forward": 2,
+        "activation": "gelu_new",
+        "carry": False,
+    }
+    config = load_published_token_prior(token_prior_state()).config
+    assert tuple(config["shape"]) == (3, 8)
+    assert (config["depth"], config["n_heads"], config["feed_forward"], config["head"]) == (2, 2, 2, 4)
+
+
+def test_a_whole_prior_loads_too():
+    whole = {f"net.{name}": tensor for name, tensor in token_prior_state().items()} | {"noise.betas": torch.ones(3)}
+    loaded, expected = (load_published_token_prior(state).state_dict() for state in (whole, token_prior_state()))
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in expected.items())
+
+
 @pytest.mark.parametrize("kind", CASES)
 def test_files_and_trained_models_come_back(tmp_path, kind):
     load, make = CASES[kind]
@@ -96,7 +147,7 @@ def test_wrong_state_dicts_are_told_name_by_name(kind):
     with pytest.raises(ValueError, match=rf"not the weights of a {kind}: 1 missing .*it holds conv\.weight"):
         load({"conv.weight": torch.zeros(3)})
     for name in make():
-        if name == "logit_scale" or name.startswith("subject_wise_linear.0") or name.endswith(("pe", "tracked")):
+        if name.startswith(LEFT) or name.endswith((".pe", "tracked", ".attn.bias", ".freqs")):
             continue
         state = make()
         tensor = state.pop(name)
