@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import lightning as L
 import pytest
 from lightning.pytorch.cli import LightningCLI
+from quick_training import built
 from things_eeg2.make import make
 
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.datamodules import EpochsDataModule, PredictedEmbeddings
 from braindecode_x.losses import MIXES
 from braindecode_x.models.eeg import ENCODERS
-from braindecode_x.tasks import EegTask, EmbeddingTask, LowLevelTask, PriorTask, RidgeTask
+from braindecode_x.tasks import EegTask, LowLevelTask, PriorTask, RidgeTask
 
-PIPELINES = Path(__file__).parent.parent / "pipelines"
 TASKS = {
     "atm_simulated": EegTask,
     "low_level_simulated": LowLevelTask,
     "prior_simulated": PriorTask,
     "ridge_simulated_eeg": RidgeTask,
 }
-
-
-def built(name: str, *arguments: str) -> LightningCLI:
-    return LightningCLI(
-        EmbeddingTask,
-        L.LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=None,
-        trainer_defaults={"accelerator": "cpu", "logger": False, "gradient_clip_val": 1.0},
-        args=["--config", str(PIPELINES / f"{name}.yaml"), *arguments],
-        run=False,
-    )
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import lightning as L
 import pandas as pd
 import pytest
 from bold5000.make import make
-from lightning.pytorch.cli import LightningCLI
+from quick_training import PIPELINES, built
 from small_runs import PARCELS
 
 from braindecode_x.clip import EmbeddingSpace
@@ -20,27 +19,12 @@ from braindecode_x.embeddings import Embeddings
 from braindecode_x.lightning_cli import main
 from braindecode_x.models.pretrained_wave import PretrainedWave
 from braindecode_x.tasks import PretrainingTask, PriorTask, WaveTask
-from braindecode_x.tasks.base import RunTask
 
-PIPELINES = Path(__file__).parent.parent / "pipelines"
 TASKS = {
     "wave_pretraining_simulated": (PretrainingTask, PretrainingDataModule),
     "wave_simulated": (WaveTask, WindowsDataModule),
     "token_prior_simulated": (PriorTask, PredictedEmbeddings),
 }
-
-
-def built(name: str, *arguments: str) -> LightningCLI:
-    return LightningCLI(
-        RunTask,
-        L.LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_callback=None,
-        trainer_defaults={"accelerator": "cpu", "logger": False, "gradient_clip_val": 1.0},
-        args=["--config", str(PIPELINES / f"{name}.yaml"), *arguments],
-        run=False,
-    )
 
 
 @pytest.mark.parametrize("name", TASKS)

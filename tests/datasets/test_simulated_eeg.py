@@ -18,11 +18,6 @@ FEW = {"train": 2, "validation": 3, "test": 12}
 
 
 @pytest.fixture(scope="module")
-def features_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("features")
-
-
-@pytest.fixture(scope="module")
 def few(objects: ObjectStimuli) -> ObjectStimuli:
     """Every tenth training concept, 12 of validation and 100 of test."""
     table = objects.subset(rendering="fluent3d").table

@@ -17,11 +17,6 @@ from braindecode_x.stimuli import FolderStimuli, ObjectStimuli
 
 
 @pytest.fixture(scope="module")
-def features_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("features")
-
-
-@pytest.fixture(scope="module")
 def few(objects: ObjectStimuli) -> ObjectStimuli:
     """Every fifth training concept, and twelve of validation and test each."""
     table = objects.subset(rendering="fluent3d").table

@@ -18,11 +18,6 @@ CONTENT = ("Visual", "DorsalAttention", "DefaultMode")
 
 
 @pytest.fixture(scope="module")
-def features_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("features")
-
-
-@pytest.fixture(scope="module")
 def few(objects: ObjectStimuli) -> ObjectStimuli:
     """Every 20th training concept, 6 of validation and 30 of test."""
     table = objects.subset(rendering="fluent3d").table

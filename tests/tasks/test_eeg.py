@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from quick_training import decode_to_colours, trainer
 from small_cohort import SmallCohort
 from small_epochs import SmallEpochs
 
@@ -19,17 +20,9 @@ SMALL = {name: {"d_model": 20, "d_ff": 16, "dropout": 0.0, "conv_dropout": 0.1} 
 
 def data_module(clip, subjects=("anna", "ben"), colours: bool = False, **options) -> EpochsDataModule:
     data = EpochsDataModule(SmallEpochs(), subjects, clip=str(clip), **({"batch_size": 40} | options))
-    if colours:  # what the subjects answer to, as embeddings
-        stimuli = data.cohort.stimuli
-        mean = stimuli.pixels(8).float().mean((2, 3)) / 255
-        embeddings = torch.nn.functional.pad(torch.nn.functional.normalize(mean - mean.mean(0), dim=1), (0, 5))
-        data.targets = {name: (e, e) for name, e in zip(stimuli.ids, embeddings, strict=True)}
+    if colours:
+        decode_to_colours(data)
     return data
-
-
-def trainer(epochs: int = 1, **options) -> L.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
-    return L.Trainer(max_epochs=epochs, accelerator="cpu", **(quiet | {"enable_checkpointing": False} | options))
 
 
 def task(encoder: str = "ATM-S", **options) -> EegTask:

@@ -4,6 +4,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from quick_training import trainer
 from small_cohort import SmallCohort
 from small_epochs import SmallEpochs
 
@@ -11,11 +12,6 @@ from braindecode_x.callbacks import SaveDecoder, joined
 from braindecode_x.datamodules import BetasDataModule, EpochsDataModule
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.tasks import LowLevelTask
-
-
-def trainer(epochs: int = 1, **options) -> L.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
-    return L.Trainer(max_epochs=epochs, accelerator="cpu", **(quiet | {"enable_checkpointing": False} | options))
 
 
 def data_module(clip, subjects=("anna", "ben")) -> EpochsDataModule:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from quick_training import decode_to_colours, trainer
 from small_cohort import SmallCohort
 
 from braindecode_x.callbacks import joined
@@ -29,17 +30,6 @@ def data_module(clip, subjects=None, **options) -> BetasDataModule:
     return BetasDataModule(SmallCohort(), subjects, clip=str(clip), batch_size=12, **options)
 
 
-def trainer(epochs: int = 1) -> L.Trainer:
-    return L.Trainer(
-        max_epochs=epochs,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
-
-
 @pytest.fixture
 def trained(tiny_clip, tmp_path):
     """Return a decoder folder of a task trained on anna."""
@@ -53,10 +43,7 @@ def trained(tiny_clip, tmp_path):
 def test_training_finds_validation_pictures_far_above_chance(tiny_clip):
     L.seed_everything(0, verbose=False)
     data = data_module(tiny_clip)
-    stimuli = data.cohort.stimuli
-    colours = stimuli.pixels(8).float().mean((2, 3)) / 255  # what the subjects answer to
-    embeddings = torch.nn.functional.pad(torch.nn.functional.normalize(colours - colours.mean(0), dim=1), (0, 5))
-    data.targets = {name: (e, e) for name, e in zip(stimuli.ids, embeddings, strict=True)}
+    decode_to_colours(data)
     task = MindBridgeTask(**{**SIZES, "hidden": 64}, lr=1e-2, mse_image=10, mse_text=10, temperature=0.05)
     run = trainer(epochs=20)
     run.fit(task, datamodule=data)

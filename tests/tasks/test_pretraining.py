@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from quick_training import trainer
 from torch.utils.data import DataLoader
 
 from braindecode_x.callbacks import SaveDecoder
@@ -38,11 +39,6 @@ class SameOrder(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         return DataLoader(list(data_module(stride=8).val_dataloader()), batch_size=None)
-
-
-def trainer(epochs: int = 1, **options) -> L.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
-    return L.Trainer(max_epochs=epochs, accelerator="cpu", **(quiet | {"enable_checkpointing": False} | options))
 
 
 def task(**options) -> PretrainingTask:

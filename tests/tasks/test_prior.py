@@ -4,6 +4,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
+from quick_training import trainer
 from small_epochs import SmallEpochs
 
 from braindecode_x.callbacks import SaveDecoder, joined
@@ -42,11 +43,6 @@ def data(tiny_clip, tmp_path, monkeypatch):
 
     monkeypatch.setattr(PredictedEmbeddings, "_decoded", disturbed)
     return made
-
-
-def trainer(epochs: int = 1, **options) -> L.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
-    return L.Trainer(max_epochs=epochs, accelerator="cpu", **(quiet | {"enable_checkpointing": False} | options))
 
 
 def task(**options) -> PriorTask:

@@ -1,0 +1,42 @@
+"""What tests of trainings share: a quiet trainer, targets that the small cohorts answer to, built configurations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import LightningCLI
+
+from braindecode_x.datamodules.base import CohortDataModule
+from braindecode_x.tasks.base import RunTask
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+
+
+def trainer(epochs: int = 1, **options) -> L.Trainer:
+    """Make a trainer on the CPU that shows and writes nothing."""
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    return L.Trainer(max_epochs=epochs, accelerator="cpu", **(quiet | {"enable_checkpointing": False} | options))
+
+
+def decode_to_colours(data: CohortDataModule) -> None:
+    """Take the pictures' mean colours, what subjects of the small cohorts answer to, as embeddings of 8 values."""
+    stimuli = data.cohort.stimuli
+    mean = stimuli.pixels(8).float().mean((2, 3)) / 255
+    embeddings = torch.nn.functional.pad(torch.nn.functional.normalize(mean - mean.mean(0), dim=1), (0, 5))
+    data.targets = {name: (e, e) for name, e in zip(stimuli.ids, embeddings, strict=True)}
+
+
+def built(name: str, *arguments: str) -> LightningCLI:
+    """Build a configuration of pipelines/ as ``fit`` does."""
+    return LightningCLI(
+        RunTask,
+        L.LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        save_config_callback=None,
+        trainer_defaults={"accelerator": "cpu", "logger": False, "gradient_clip_val": 1.0},
+        args=["--config", str(PIPELINES / f"{name}.yaml"), *arguments],
+        run=False,
+    )
