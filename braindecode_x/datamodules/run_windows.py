@@ -235,10 +235,10 @@ class EpochLoader(DataLoader):
         self.number_epoch = epoch or itertools.count().__next__
 
     def __iter__(self) -> Any:
-        """Begin an epoch."""
+        """Begin an epoch when its first batch is asked for: before that, a trainer that resumes names the last one."""
         # Workers get a copy of the stream when they start.
         self.dataset.epoch, self.dataset.process = self.number_epoch(), _process()
-        return super().__iter__()
+        yield from super().__iter__()
 
 
 def collate_windows(windows: Sequence[Window]) -> Batch:
