@@ -1,5 +1,8 @@
 """Decoding from a part of every trial: some of the channels, some of the samples.
 
+Of windows of BOLD the parcels are the channels and the volumes are the samples: in all analyses trials are (channels,
+times), also where a decoder takes (volumes, parcels); see `turned`.
+
 Two questions are told apart. *Retrained*: what can be decoded from this part by a decoder that knows nothing else? It
 is fitted anew to the part. *Masked*: what does a decoder that was trained on whole trials take from this part? All the
 rest is set to its mean over the training pictures.
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import mne
 import numpy as np
@@ -21,7 +24,11 @@ import pandas as pd
 import torch
 from rich.progress import track
 
+from braindecode_x.datamodules.base import CohortDataModule
 from braindecode_x.datamodules.epochs import EpochsDataModule
+from braindecode_x.datamodules.windows import WindowsDataModule
+from braindecode_x.datasets.parcels import Parcels
+from braindecode_x.datasets.windows_layout import TrialsLayout, WindowsLayout
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.metrics.comparison import EVERYONE
 from braindecode_x.metrics.evaluate import RESAMPLES
@@ -31,6 +38,7 @@ from braindecode_x.models.ridge import RidgeDecoder
 
 Predict = Callable[[np.ndarray], np.ndarray]  # epochs (n, channels, times) to embeddings (n, d)
 Fit = Callable[[np.ndarray, np.ndarray], Predict]  # epochs and embeddings of training pictures to a decoder of such
+Trials = TypeVar("Trials", np.ndarray, torch.Tensor)
 WAYS = (2, 10, 50, 100, 200)
 TRIAL = ["stimulus", "concept", "rank", "candidates"]  # of `part_ranks`, beside what tells conditions apart
 REFERENCE = 512  # training pictures at most whose predictions give the mean
@@ -44,8 +52,8 @@ class SubjectPictures:
     Attributes
     ----------
     name : str
-    info : mne.Info
-        Of the channels.
+    info : mne.Info or Parcels
+        Of the channels; of windows the parcels.
     times : numpy.ndarray
         (times,), seconds from the onset of the picture.
     train, test : numpy.ndarray
@@ -59,7 +67,7 @@ class SubjectPictures:
     """
 
     name: str
-    info: mne.Info
+    info: mne.Info | Parcels
     times: np.ndarray
     train: np.ndarray
     test: np.ndarray
@@ -69,20 +77,28 @@ class SubjectPictures:
     concepts: np.ndarray
 
     @classmethod
-    def of(cls, data: EpochsDataModule, name: str, split: str = "test") -> SubjectPictures:
-        """Take a subject of a data module; its ``split`` is tested.
+    def of(cls, data: CohortDataModule, name: str, split: str = "test") -> SubjectPictures:
+        """Take a subject of a data module of epochs or windows; its ``split`` is tested.
 
         Raises
         ------
         ValueError
-            There are no trials, or fewer than two pictures, of a split.
+            The data are neither, or there are no trials, or fewer than two pictures, of a split.
         """
+        if not isinstance(data, EpochsDataModule | WindowsDataModule):
+            raise ValueError(f"data: expected epochs or windows, found {type(data).__name__}")
+        info = data.info if isinstance(data, EpochsDataModule) else data.parcels
         _, train, train_targets = labelled(data, name, "train")
         stimuli, test, test_targets = labelled(data, name, split)
         table = data.cohort.stimuli.table
         concepts = table["concept"].loc[stimuli] if "concept" in table else pd.Series(stimuli)
         known = {"stimuli": stimuli, "concepts": concepts.to_numpy(dtype=str)}
-        return cls(name, data.info, data.layout.times, train, test, train_targets, test_targets, **known)
+        return cls(name, info, data.layout.times, train, test, train_targets, test_targets, **known)
+
+    @property
+    def channels(self) -> list[str]:
+        """Names of the channels or parcels."""
+        return list(self.info.names) if isinstance(self.info, Parcels) else self.info["ch_names"]
 
     @property
     def mean(self) -> np.ndarray:
@@ -92,7 +108,7 @@ class SubjectPictures:
 
 @dataclass(frozen=True)
 class Part:
-    """Some channels and samples.
+    """Some channels and samples; of windows some parcels and volumes.
 
     Attributes
     ----------
@@ -118,7 +134,9 @@ class Part:
 
 
 def labelled(data: Any, name: str, split: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Return a subject's pictures of a split, their responses (pictures, ...) and embeddings (pictures, d).
+    """Return a subject's pictures of a split, their responses and embeddings (pictures, d).
+
+    Responses are (pictures, channels, times), of windows (pictures, parcels, volumes), of betas (pictures, voxels).
 
     Parameters
     ----------
@@ -136,7 +154,12 @@ def labelled(data: Any, name: str, split: str) -> tuple[list[str], np.ndarray, n
         raise ValueError(f"{name}: {len(rows)} pictures of the split {split!r}; an analysis needs two or more")
     chosen = [stimuli[row] for row in rows]
     targets = torch.stack([data.targets[stimulus][0] for stimulus in chosen]).flatten(1)
-    return chosen, responses[rows], targets.float().numpy()
+    return chosen, np.ascontiguousarray(turned(responses[rows], data.layout)), targets.float().numpy()
+
+
+def turned(trials: Trials, layout: TrialsLayout | None) -> Trials:
+    """Turn windows (n, volumes, parcels) to what analyses take, (n, parcels, volumes), or back; others stay."""
+    return trials.swapaxes(1, 2) if isinstance(layout, WindowsLayout) else trials
 
 
 def fit_ridge(epochs: np.ndarray, targets: np.ndarray) -> Predict:
@@ -146,7 +169,7 @@ def fit_ridge(epochs: np.ndarray, targets: np.ndarray) -> Predict:
 
 
 def predictor(decoder: BrainDecoder, number: int) -> Predict:
-    """Make a trained decoder of epochs a function of one subject's standardised epochs.
+    """Make a trained decoder a function of one subject's standardised trials, as `labelled` gives them.
 
     Parameters
     ----------
@@ -159,7 +182,7 @@ def predictor(decoder: BrainDecoder, number: int) -> Predict:
     def predict(epochs: np.ndarray) -> np.ndarray:
         parts = []
         for start in range(0, len(epochs), BATCH):
-            brain = torch.from_numpy(epochs[start : start + BATCH])
+            brain = turned(torch.from_numpy(epochs[start : start + BATCH]), decoder.layout)
             image = decoder.model(brain, torch.full((len(brain),), number)).image
             parts.append(decoder.space.normalised(image).flatten(1))
         return torch.cat(parts).numpy()

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from captum.attr import FeatureAblation, IntegratedGradients
 from rich.progress import track
 
-from braindecode_x.analysis.parts import SubjectPictures
+from braindecode_x.analysis.parts import SubjectPictures, turned
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.files import unknown_name
 from braindecode_x.metrics.evaluate import RESAMPLES
@@ -57,7 +57,7 @@ class Saliency:
 
 
 def subject_model(decoder: BrainDecoder, number: int) -> Model:
-    """Make a trained decoder of epochs a function of one subject's standardised epochs, with gradients.
+    """Make a trained decoder a function of one subject's standardised epochs or windows, with gradients.
 
     Parameters
     ----------
@@ -65,7 +65,12 @@ def subject_model(decoder: BrainDecoder, number: int) -> Model:
     number : int
         The subject's id.
     """
-    return lambda epochs: decoder.model(epochs, torch.full((len(epochs),), number)).image.flatten(1)
+
+    def model(epochs: torch.Tensor) -> torch.Tensor:
+        brain = turned(epochs, decoder.layout)
+        return decoder.model(brain, torch.full((len(brain),), number)).image.flatten(1)
+
+    return model
 
 
 def integrated_gradients(
@@ -180,7 +185,7 @@ def saliency_table(saliency: Saliency, pictures: SubjectPictures, seed: int = 0)
     """
     rows = []
     for kind, values in (("channel", saliency.channels), ("time", saliency.samples)):
-        places = pictures.info["ch_names"] if kind == "channel" else saliency.times.tolist()
+        places = pictures.channels if kind == "channel" else saliency.times.tolist()
         for place, contributions in zip(places, values.T, strict=True):
             about = {"channel": "", "time": np.nan, kind: place}
             low, high = bootstrap_interval(contributions, seed, n_resamples=RESAMPLES, groups=pictures.concepts)

@@ -213,7 +213,7 @@ def _explain(study: Study, name: str, explain: Any) -> pd.DataFrame:
     found = explain(saliency.subject_model(study.required_decoder, study.number(name)), pictures, progress=True)
     if found.mean_map is not None:
         times = pd.Index(pictures.times, name="time")
-        study.write(f"maps/{name}", pd.DataFrame(found.mean_map.T, times, pictures.info["ch_names"]).reset_index())
+        study.write(f"maps/{name}", pd.DataFrame(found.mean_map.T, times, pictures.channels).reset_index())
     return saliency.saliency_table(found, pictures, study.seed)
 
 
@@ -254,7 +254,7 @@ def _reconstruct(
     index = pd.DataFrame({"id": ids, "stimulus": ids, "subject": pictures.name, "split": study.split})
     shown = [every[place] for place in evenly(range(len(every)), RECONSTRUCTED_WINDOWS)]
     made = []
-    for part in time_windows.window_parts(shown, GROWING, len(pictures.info["ch_names"]), pictures.times):
+    for part in time_windows.window_parts(shown, GROWING, len(pictures.channels), pictures.times):
         folder = study.folder / "reconstructions" / f"{pictures.name} {mode} to {1000 * part.about['stop']:.0f} ms"
         file = folder.with_name(f"{folder.name}.safetensors")
         decode = part_decoder(pictures, part, **_how(study, pictures.name, mode))

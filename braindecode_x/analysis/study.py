@@ -20,6 +20,7 @@ from braindecode_x.comparison import write_csv
 from braindecode_x.datamodules.base import CohortDataModule
 from braindecode_x.datamodules.epochs import EpochsDataModule
 from braindecode_x.datamodules.predicted import matched_decoder
+from braindecode_x.datamodules.windows import WindowsDataModule
 from braindecode_x.decoder import CONFIG, BrainDecoder
 from braindecode_x.files import atomic_path, claim_folder, file_hash, read_json
 from braindecode_x.lightning_cli import CONFIG as RUN_CONFIG
@@ -27,7 +28,8 @@ from braindecode_x.lightning_cli import refuse_damaged
 from braindecode_x.run_report import read_csv
 from braindecode_x.tasks.base import EmbeddingTask
 
-TEXT = ("subject", "mode", "windows", "region", "channels", "channel", "stimulus", "concept", "category", "metric")
+TEXT = ["subject", "mode", "windows", "region", "channels", "channel", "network", "parcels", "parcel"]
+TEXT += ["stimulus", "concept", "category", "metric"]
 
 
 @dataclass
@@ -92,11 +94,18 @@ class Study:
             )
         return self.data
 
+    @property
+    def windows(self) -> WindowsDataModule:
+        """The data; a ValueError when it is not of windows of BOLD."""
+        if not isinstance(self.data, WindowsDataModule):
+            raise ValueError(f"data: expected windows of BOLD (WindowsDataModule), found {type(self.data).__name__}")
+        return self.data
+
     def pictures(self, subject: str) -> SubjectPictures:
         """Take a subject's pictures; those of one subject at a time are in memory."""
         if self._pictures is None or self._pictures.name != subject:
             self._pictures = None
-            self._pictures = SubjectPictures.of(self.epochs, subject, self.split)
+            self._pictures = SubjectPictures.of(self.data, subject, self.split)
         return self._pictures
 
     def predict(self, subject: str) -> Predict:

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_cohort import SmallCohort
 from small_epochs import CHANNELS, SmallEpochs
+from small_runs import DELAY, N_VOLUMES, PARCELS, TR, SmallRuns
 
 from braindecode_x.analysis.parts import (
     Part,
@@ -18,11 +20,13 @@ from braindecode_x.analysis.parts import (
     part_ranks,
     predictor,
 )
+from braindecode_x.analysis.saliency import subject_model
 from braindecode_x.clip import ClipEncoder
-from braindecode_x.datamodules import EpochsDataModule
+from braindecode_x.datamodules import BetasDataModule, EpochsDataModule, WindowsDataModule
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.metrics.retrieval import retrieval_scores
 from braindecode_x.models.eeg import EegDecoder
+from braindecode_x.models.wave_decoder import WaveDecoder
 
 N, C, T, D = 12, 3, 5, 4
 
@@ -191,3 +195,37 @@ def test_a_trained_decoder_predicts_what_it_does_of_recordings(tiny_clip):
     pictures = SubjectPictures.of(data, "ben")
     raw = SmallEpochs().subject("ben").average("test")[1]
     np.testing.assert_allclose(predictor(decoder, 1)(pictures.test), decoder.predict(raw, "ben")[0], atol=1e-3)
+
+
+def test_a_subject_of_windows_has_parcels_as_channels_and_volumes_as_samples(tiny_clip):
+    data = WindowsDataModule(SmallRuns(), ["ben"], networks=["default", "visual"], clip=str(tiny_clip))
+    pictures = SubjectPictures.of(data, "ben")
+    names, test = data.averaged("ben", "test")
+    assert pictures.stimuli == names
+    np.testing.assert_array_equal(pictures.test, test.transpose(0, 2, 1))
+    assert pictures.info == PARCELS.take(range(9))
+    assert pictures.channels == list(PARCELS.names[:9])
+    np.testing.assert_allclose(pictures.times, DELAY + TR * np.arange(N_VOLUMES))
+    with pytest.raises(ValueError, match="expected epochs or windows, found BetasDataModule"):
+        SubjectPictures.of(BetasDataModule(SmallCohort(), ["anna"], clip=str(tiny_clip)), "anna")
+
+
+def test_a_trained_decoder_of_windows_predicts_what_it_does_of_recordings(tiny_clip):
+    space = ClipEncoder(tiny_clip).space
+    data = WindowsDataModule(SmallRuns(), ["anna", "ben"], clip=str(tiny_clip))
+    torch.manual_seed(0)
+    options = {"d_model": 16, "n_layers": 1, "n_heads": 2}
+    model = WaveDecoder(["anna", "ben"], *data.layout.shape, TR, space.shape, options=options)
+    statistics = {
+        name: {"mean": torch.from_numpy(each.mean), "std": torch.from_numpy(each.std)}
+        for name, each in data.standardisations.items()
+    }
+    decoder = BrainDecoder(model, space, statistics, layout=data.layout)
+    pictures = SubjectPictures.of(data, "ben")
+    expected = decoder.predict(SmallRuns().subject("ben").average("test")[1], "ben")[0]
+    np.testing.assert_allclose(predictor(decoder, 1)(pictures.test), expected, atol=1e-3)
+    with torch.no_grad():
+        found = subject_model(decoder, 1)(torch.from_numpy(pictures.test))
+    np.testing.assert_allclose(space.normalised(found), expected, atol=1e-3)
+    kept = part_decoder(pictures, Part({}, PARCELS.in_network("visual"), np.ones(N_VOLUMES, bool)), predict=lambda x: x)
+    np.testing.assert_array_equal(kept(pictures.test)[:, :6], pictures.test[:, :6])
