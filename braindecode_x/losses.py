@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from braindecode_x.files import unknown_name
-from braindecode_x.models.eeg import EegOutput
+from braindecode_x.models.base import DecoderOutput
 from braindecode_x.models.mindbridge import MindBridgeOutput
-from braindecode_x.models.wave_decoder import WaveDecoderOutput
 
 MIXES = {  # of ATM (arXiv 2403.07721): for retrieval, and 10 (0.9 MSE + 0.1 contrast) for reconstruction
     "retrieval": {"clip_image": 0.99, "clip_text": 0.01, "mse_image": 0.0},
@@ -207,13 +206,13 @@ class AtmLoss(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
     def forward(
-        self, output: EegOutput, image_target: torch.Tensor, text_target: torch.Tensor | None
+        self, output: DecoderOutput, image_target: torch.Tensor, text_target: torch.Tensor | None
     ) -> dict[str, torch.Tensor]:
         """Compute every term that has a weight, and their weighted sum.
 
         Parameters
         ----------
-        output : EegOutput
+        output : DecoderOutput
             Without an embedding for texts, that of the picture is contrasted with texts, as published.
         image_target : torch.Tensor
             (batch, d).
@@ -295,13 +294,13 @@ class WaveLoss(nn.Module):
         self.image_scale, self.text_scale = nn.Parameter(start), nn.Parameter(start.clone())
 
     def forward(
-        self, output: WaveDecoderOutput, image_target: torch.Tensor, text_target: torch.Tensor | None
+        self, output: DecoderOutput, image_target: torch.Tensor, text_target: torch.Tensor | None
     ) -> dict[str, torch.Tensor]:
         """Compute every term that has a weight, and their weighted sum.
 
         Parameters
         ----------
-        output : WaveDecoderOutput
+        output : DecoderOutput
             Without an embedding for texts, that of the picture is contrasted with texts, as published.
         image_target : torch.Tensor
             (batch, d).

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from braindecode_x.losses import AtmLoss, MindBridgeLoss, contrast, soft_clip_loss, unit_mse
-from braindecode_x.models.eeg import EegOutput
+from braindecode_x.models.base import DecoderOutput
 from braindecode_x.models.mindbridge_parts import MindBridgeOutput
 
 
@@ -97,7 +97,7 @@ def test_our_loss_does_not_see_the_norm_of_embeddings_and_the_published_one_does
     image, target = draw(5, 8, seed=1), draw(5, 8, seed=2)
     for published in (False, True):
         loss = AtmLoss("reconstruction", published_loss=published)
-        one, other = (loss(EegOutput(each, None), target, None)["total"] for each in (image, 3 * image))
+        one, other = (loss(DecoderOutput(each, None), target, None)["total"] for each in (image, 3 * image))
         assert torch.allclose(one, other) != published
 
 
@@ -105,20 +105,20 @@ def test_the_scale_of_the_contrast_is_learned_and_bounded():
     image, target = draw(5, 8, seed=1), draw(5, 8, seed=2)
     loss = AtmLoss({"clip_image": 1.0})
     assert loss.logit_scale.exp().item() == pytest.approx(1 / 0.07)
-    terms = loss(EegOutput(image, None), target, None)
+    terms = loss(DecoderOutput(image, None), target, None)
     units = [torch.nn.functional.normalize(each, dim=1) for each in (image, target)]
     torch.testing.assert_close(terms["total"], contrast(*units, torch.tensor(1 / 0.07)))
     terms["total"].backward()
     assert loss.logit_scale.grad.abs() > 0
     loss.logit_scale.data.fill_(50.0)
     expected = contrast(*units, torch.tensor(100.0))
-    torch.testing.assert_close(loss(EegOutput(image, None), target, None)["total"], expected)
+    torch.testing.assert_close(loss(DecoderOutput(image, None), target, None)["total"], expected)
 
 
 def test_a_text_head_takes_the_contrast_with_texts():
     image, text, target = draw(5, 8, seed=1), draw(5, 8, seed=2), draw(5, 8, seed=3)
     loss = AtmLoss({"clip_text": 1.0})
-    for output, used in ((EegOutput(image, text), text), (EegOutput(image, None), image)):
+    for output, used in ((DecoderOutput(image, text), text), (DecoderOutput(image, None), image)):
         units = [torch.nn.functional.normalize(each, dim=1) for each in (used, target)]
         found = loss(output, draw(5, 8), target)["clip_text"]
         torch.testing.assert_close(found, contrast(*units, torch.tensor(1 / 0.07)))
@@ -126,7 +126,7 @@ def test_a_text_head_takes_the_contrast_with_texts():
 
 def test_the_mean_squared_error_of_ours_is_the_squared_distance_of_unit_vectors():
     image, target = draw(5, 8, seed=1), draw(5, 8, seed=2)
-    found = AtmLoss("reconstruction")(EegOutput(image, None), target, None)["mse_image"]
+    found = AtmLoss("reconstruction")(DecoderOutput(image, None), target, None)["mse_image"]
     torch.testing.assert_close(found, 2 * (1 - torch.cosine_similarity(image, target).mean()))
 
 
@@ -138,4 +138,4 @@ def test_senseless_mixes_are_refused():
     with pytest.raises(ValueError, match="weight of mse_image: expected at least 0, found -1"):
         AtmLoss({"mse_image": -1.0})
     with pytest.raises(ValueError, match="no term is left"):
-        AtmLoss({"clip_text": 1.0})(EegOutput(draw(5, 8), None), draw(5, 8), None)
+        AtmLoss({"clip_text": 1.0})(DecoderOutput(draw(5, 8), None), draw(5, 8), None)

@@ -9,13 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from braindecode_x.files import unknown_name
-from braindecode_x.models.eeg import EegOutput, checked_trials
+from braindecode_x.models.base import DecoderOutput, KnowsSubjects, checked_trials
 
 WIDTHS = (1024, 512, 256, 128, 64, 32)
 
 
-class AtmLowLevel(nn.Module):
+class AtmLowLevel(KnowsSubjects, nn.Module):
     """A linear map of every electrode's samples, then transposed convolutions from one place up to the latents.
 
     All subjects share it. New weights are drawn from torch's global generator.
@@ -91,16 +90,10 @@ class AtmLowLevel(nn.Module):
             "last_width": self.last_width,
         }
 
-    def subject_id(self, name: str) -> int:
-        """Return the id that batches name this subject by; a ValueError when it is unknown."""
-        if name not in self.subjects:
-            raise unknown_name("subject", name, self.subjects)
-        return self.subjects.index(name)
-
-    def forward(self, brain: torch.Tensor, subject: torch.Tensor, mask: torch.Tensor | None = None) -> EegOutput:
+    def forward(self, brain: torch.Tensor, subject: torch.Tensor, mask: torch.Tensor | None = None) -> DecoderOutput:
         """Predict latents as ``image``: (batch, *latent_shape); arguments and errors as of `EegDecoder`."""
-        brain = checked_trials(brain, self.n_channels, self.n_times, mask)
+        brain = checked_trials(brain, {"channels": self.n_channels, "times": self.n_times}, mask)
         latents = self.upsampler(self.electrode(brain).flatten(1)[:, :, None, None])
         if latents.shape[1:] != self.latent_shape:
             latents = F.interpolate(latents, self.latent_shape[1:], mode="bilinear", antialias=True)
-        return EegOutput(latents, None)
+        return DecoderOutput(latents, None)

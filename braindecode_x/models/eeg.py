@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
 from braindecode_x.files import unknown_name
 from braindecode_x.models.atm import ATM
+from braindecode_x.models.base import DecoderOutput, KnowsSubjects, checked_trials, pooled_size, subject_names
 from braindecode_x.models.eeg_baselines import LENGTHS, BraindecodeEncoder
 from braindecode_x.models.nice import Nice
-
-
-class EegOutput(NamedTuple):
-    """What `EegDecoder` answers for a batch.
-
-    Attributes
-    ----------
-    image : torch.Tensor
-        (batch, *image_dim), predicted image embeddings.
-    text : torch.Tensor or None
-        (batch, *text_dim), predicted text embeddings; None where one embedding serves both, as published.
-    """
-
-    image: torch.Tensor
-    text: torch.Tensor | None
 
 
 class Projector(nn.Module):
@@ -52,7 +37,7 @@ class Projector(nn.Module):
         return self.norm(x + self.dropout(self.second(nn.functional.gelu(x))))
 
 
-class EegDecoder(nn.Module):
+class EegDecoder(KnowsSubjects, nn.Module):
     """One network for all subjects of a montage; new subjects are decoded too.
 
     Parameters
@@ -94,9 +79,7 @@ class EegDecoder(nn.Module):
         projector_dropout: float = 0.5,
     ):
         super().__init__()
-        self.subjects = tuple(subjects)
-        if not self.subjects or len(set(self.subjects)) < len(self.subjects):
-            raise ValueError(f"subjects: expected names, each once, found {list(self.subjects)}")
+        self.subjects = subject_names(subjects)
         self.n_channels, self.n_times, self.sfreq = n_channels, n_times, sfreq
         image_size = pooled_size("image_dim", image_dim)
         text_size = None if text_dim is None else pooled_size("text_dim", text_dim)
@@ -121,13 +104,7 @@ class EegDecoder(nn.Module):
             "projector_dropout": self.projector_dropout,
         }
 
-    def subject_id(self, name: str) -> int:
-        """Return the id that batches name this subject by; a ValueError when it is unknown."""
-        if name not in self.subjects:
-            raise unknown_name("subject", name, self.subjects)
-        return self.subjects.index(name)
-
-    def forward(self, brain: torch.Tensor, subject: torch.Tensor, mask: torch.Tensor | None = None) -> EegOutput:
+    def forward(self, brain: torch.Tensor, subject: torch.Tensor, mask: torch.Tensor | None = None) -> DecoderOutput:
         """Predict embeddings.
 
         Parameters
@@ -145,15 +122,9 @@ class EegDecoder(nn.Module):
         ValueError
             Other numbers of channels or times.
         """
-        features = self.encoder(checked_trials(brain, self.n_channels, self.n_times, mask), subject)
-        return EegOutput(self.image(features), None if self.text is None else self.text(features))
-
-
-def checked_trials(brain: torch.Tensor, n_channels: int, n_times: int, mask: torch.Tensor | None) -> torch.Tensor:
-    """Return trials (batch, channels, times) with 0 where the mask is false; see `EegDecoder.forward`."""
-    if brain.ndim != 3 or tuple(brain.shape[1:]) != (n_channels, n_times):
-        raise ValueError(f"brain: expected (batch, {n_channels} channels, {n_times} times), found {tuple(brain.shape)}")
-    return brain if mask is None else brain.where(mask, 0)
+        sizes = {"channels": self.n_channels, "times": self.n_times}
+        features = self.encoder(checked_trials(brain, sizes, mask), subject)
+        return DecoderOutput(self.image(features), None if self.text is None else self.text(features))
 
 
 def make_encoder(
@@ -185,11 +156,3 @@ ENCODERS: dict[str, Callable[..., nn.Module]] = {
     "NICE": Nice,
     **{name: partial(BraindecodeEncoder, name) for name in LENGTHS},
 }
-
-
-def pooled_size(name: str, dim: int | Sequence[int]) -> int:
-    """Return the size of a pooled embedding, d or (d,); a ValueError, which names what was given, for other shapes."""
-    shape = (dim,) if isinstance(dim, int) else tuple(dim)
-    if len(shape) != 1 or math.prod(shape) < 1:
-        raise ValueError(f"{name}: expected the size of a pooled embedding, found {list(shape)}")
-    return shape[0]

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
-from braindecode_x.files import unknown_name
+from braindecode_x.models.base import DecoderOutput, KnowsSubjects
 from braindecode_x.models.voxels import Brain, split_by_subject
 
 
-class LinearOutput(NamedTuple):
-    """Predicted embeddings, (batch, *shape) each."""
-
-    image: torch.Tensor
-    text: torch.Tensor
-
-
-class LinearDecoder(nn.Module):
+class LinearDecoder(KnowsSubjects, nn.Module):
     """A linear map from voxels, or flattened epochs, to image and text embedding for each subject.
 
     All zeros until it is filled.
@@ -47,13 +40,7 @@ class LinearDecoder(nn.Module):
         """The constructor's values, plain enough for JSON."""
         return {"subjects": dict(self.subjects), "shape": list(self.shape)}
 
-    def subject_id(self, name: str) -> int:
-        """Return the id that batches name this subject by; a ValueError when it is unknown."""
-        if name not in self.subjects:
-            raise unknown_name("subject", name, self.subjects)
-        return list(self.subjects).index(name)
-
-    def forward(self, brain: Brain, subject: torch.Tensor, mask: torch.Tensor | None = None) -> LinearOutput:
+    def forward(self, brain: Brain, subject: torch.Tensor, mask: torch.Tensor | None = None) -> DecoderOutput:
         """Predict embeddings for trials of any subjects; arguments and errors as of `MindBridge`.
 
         Epochs (batch, channels, times) are flattened.
@@ -71,4 +58,4 @@ class LinearDecoder(nn.Module):
         places = torch.tensor([place for rows, _ in trials.values() for place in rows]).argsort().to(subject.device)
         both = torch.cat([self.maps[names[number]](voxels) for number, (_, voxels) in trials.items()])[places]
         image, text = both.unflatten(1, (2, *self.shape)).unbind(1)
-        return LinearOutput(image, text)
+        return DecoderOutput(image, text)

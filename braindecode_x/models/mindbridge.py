@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from braindecode_x.files import unknown_name
+from braindecode_x.models.base import KnowsSubjects
 from braindecode_x.models.mindbridge_parts import Builder, Embedder, MindBridgeOutput, Translator
 from braindecode_x.models.voxels import Aggregation, Brain, aggregate_voxels, check_aggregation, split_by_subject
 
 
-class MindBridge(nn.Module):
+class MindBridge(KnowsSubjects, nn.Module):
     """An embedder and a builder for each subject around a trunk that all share.
 
     Voxels are aggregated to ``in_dim``; the subject's embedder takes them to the shared space, its builder takes them
@@ -94,18 +94,6 @@ class MindBridge(nn.Module):
     def config(self) -> dict[str, Any]:
         """The constructor's values with the present subjects, plain enough for JSON."""
         return {"subjects": dict(self.subjects), **self._sizes}
-
-    def subject_id(self, name: str) -> int:
-        """Return the id that batches name this subject by.
-
-        Raises
-        ------
-        ValueError
-            The subject is unknown; the nearest names are offered.
-        """
-        if name not in self.subjects:
-            raise unknown_name("subject", name, self.subjects)
-        return list(self.subjects).index(name)
 
     def add_subject(self, name: str, n_voxels: int | None = None) -> int:
         """Give a new subject an embedder and a builder, the first step of reset-tuning; all else stays as it is.

@@ -3,33 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 
 from braindecode_x.files import unknown_name
-from braindecode_x.models.eeg import pooled_size
+from braindecode_x.models.base import DecoderOutput, KnowsSubjects, checked_trials, pooled_size, subject_names
 from braindecode_x.models.mindbridge_parts import Translator
 from braindecode_x.models.wave import Wave, window_seconds
-
-
-class WaveDecoderOutput(NamedTuple):
-    """What `WaveDecoder` answers for a batch.
-
-    Attributes
-    ----------
-    image : torch.Tensor
-        (batch, *image_dim), predicted image embeddings.
-    text : torch.Tensor or None
-        (batch, *text_dim), predicted text embeddings; None where one embedding serves both, as published.
-    features : torch.Tensor
-        (batch, n_features), what the encoder answers.
-    """
-
-    image: torch.Tensor
-    text: torch.Tensor | None
-    features: torch.Tensor
 
 
 class WaveEncoder(nn.Module):
@@ -48,11 +30,9 @@ class WaveEncoder(nn.Module):
         super().__init__()
         self.wave, self.tr = Wave(n_parcels, **options), tr
         self.n_features = self.wave.d_model
-        for unused in (self.wave.unembed, self.wave.blocks.wte):  # those of pre-training: no gradient reaches them
-            unused.requires_grad_(False)
-        self.wave.mask_embedding.requires_grad_(False)
-        if self.wave.carry is not None:
-            self.wave.carry.requires_grad_(False)
+        for name, parameter in self.wave.named_parameters():
+            if name.startswith(("unembed.", "mask_embedding", "carry")):  # of pre-training: no gradient reaches them
+                parameter.requires_grad_(False)
 
     def forward(self, brain: torch.Tensor) -> torch.Tensor:
         """(batch, volumes, parcels) to (batch, n_features)."""
@@ -95,7 +75,7 @@ class MlpEncoder(nn.Module):
 ENCODERS: dict[str, Any] = {"wave": WaveEncoder, "mlp": MlpEncoder}
 
 
-class WaveDecoder(nn.Module):
+class WaveDecoder(KnowsSubjects, nn.Module):
     """One network for all subjects, in one space of parcels; new subjects are decoded too.
 
     Parameters
@@ -135,9 +115,7 @@ class WaveDecoder(nn.Module):
         options: dict[str, Any] | None = None,
     ):
         super().__init__()
-        self.subjects = tuple(subjects)
-        if not self.subjects or len(set(self.subjects)) < len(self.subjects):
-            raise ValueError(f"subjects: expected names, each once, found {list(self.subjects)}")
+        self.subjects = subject_names(subjects)
         if encoder not in ENCODERS:
             raise unknown_name("encoder", encoder, ENCODERS)
         self.n_volumes, self.n_parcels, self.tr = n_volumes, n_parcels, tr
@@ -165,15 +143,9 @@ class WaveDecoder(nn.Module):
             "options": self.options,
         }
 
-    def subject_id(self, name: str) -> int:
-        """Return the id that batches name this subject by; a ValueError when it is unknown."""
-        if name not in self.subjects:
-            raise unknown_name("subject", name, self.subjects)
-        return self.subjects.index(name)
-
     def forward(
         self, brain: torch.Tensor, subject: torch.Tensor | None = None, mask: torch.Tensor | None = None
-    ) -> WaveDecoderOutput:
+    ) -> DecoderOutput:
         """Predict embeddings.
 
         Parameters
@@ -191,10 +163,5 @@ class WaveDecoder(nn.Module):
         ValueError
             Other numbers of volumes or parcels.
         """
-        if brain.ndim != 3 or tuple(brain.shape[1:]) != (self.n_volumes, self.n_parcels):
-            raise ValueError(
-                f"brain: expected (batch, {self.n_volumes} volumes, {self.n_parcels} parcels), found "
-                f"{tuple(brain.shape)}"
-            )
-        features = self.encoder(brain if mask is None else brain.where(mask, 0))
-        return WaveDecoderOutput(self.image(features), None if self.text is None else self.text(features), features)
+        features = self.encoder(checked_trials(brain, {"volumes": self.n_volumes, "parcels": self.n_parcels}, mask))
+        return DecoderOutput(self.image(features), None if self.text is None else self.text(features))

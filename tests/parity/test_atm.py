@@ -6,7 +6,7 @@ from diffusers import DDPMScheduler
 
 from braindecode_x.diffusion.prior import prior_loss, sample_prior
 from braindecode_x.losses import AtmLoss
-from braindecode_x.models.eeg import EegOutput
+from braindecode_x.models.base import DecoderOutput
 from braindecode_x.published import load_published_atm, load_published_low_level, load_published_prior
 
 TOLERANCE = 1e-4
@@ -24,7 +24,7 @@ def test_embeddings(parity_case, expected, beyond):
 
 def test_losses(parity_case):
     case = parity_case("atm")
-    output = EegOutput(case.tensor("embedding"), None)
+    output = DecoderOutput(case.tensor("embedding"), None)
     found = {}
     for mix in ("retrieval", "reconstruction"):
         loss = AtmLoss(mix, published_loss=True)

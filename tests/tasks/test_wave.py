@@ -12,9 +12,9 @@ from braindecode_x.callbacks import SaveDecoder, joined
 from braindecode_x.datamodules import BetasDataModule, WindowsDataModule
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.losses import WaveLoss
+from braindecode_x.models.base import DecoderOutput
 from braindecode_x.models.pretrained_wave import PretrainedWave
 from braindecode_x.models.wave import Wave
-from braindecode_x.models.wave_decoder import WaveDecoderOutput
 from braindecode_x.tasks import RidgeTask, WaveTask
 from braindecode_x.tasks.wave import augmented, cosine_with_warmup
 
@@ -174,7 +174,7 @@ def test_the_learning_rate_rises_and_falls_after_the_frozen_part():
 def test_trials_of_one_picture_are_right_for_each_other():
     torch.manual_seed(0)
     target = torch.nn.functional.normalize(torch.randn(4, 6), dim=1)
-    output = WaveDecoderOutput(torch.randn(4, 6), None, torch.zeros(4, 1))
+    output = DecoderOutput(torch.randn(4, 6), None)
     ours, published = WaveLoss(), WaveLoss(published_loss=True)
     terms = ours(output, target, target)
     assert {name: float(value) for name, value in terms.items()} == pytest.approx(
@@ -182,7 +182,7 @@ def test_trials_of_one_picture_are_right_for_each_other():
     )
     assert float(terms["total"]) == pytest.approx(float(terms["clip_image"]))
     target[1] = target[0]
-    right = WaveDecoderOutput(target, None, torch.zeros(4, 1))
+    right = DecoderOutput(target, None)
     for loss in (ours, published):
         with torch.no_grad():
             loss.image_scale.fill_(100.0)  # far above what it may be
@@ -191,7 +191,7 @@ def test_trials_of_one_picture_are_right_for_each_other():
     least = torch.tensor([0.5 * torch.log(torch.tensor(2.0))])
     assert float(ours(right, target, target)["total"]) == pytest.approx(float(least), abs=1e-3)
     assert float(published(right, target, target)["total"]) == pytest.approx(float(least), abs=1e-3)
-    wrong = WaveDecoderOutput(target[[0, 0, 2, 3]] + 0.01 * torch.eye(4, 6), None, torch.zeros(4, 1))
+    wrong = DecoderOutput(target[[0, 0, 2, 3]] + 0.01 * torch.eye(4, 6), None)
     assert ours(wrong, target, None)["total"].isfinite()
 
 
