@@ -18,6 +18,7 @@ import torch
 from braindecode_x.clip import ClipEncoder, image_targets, text_targets
 from braindecode_x.diffusion import Conditions, Reconstructor
 from braindecode_x.diffusion.latent import LatentReconstructor
+from braindecode_x.diffusion.reranking import most_similar
 from braindecode_x.files import atomic_path
 from braindecode_x.metrics.evaluate import baselines, score_table
 from braindecode_x.metrics.judge import Judge
@@ -25,7 +26,9 @@ from braindecode_x.metrics.significance import bootstrap_interval
 from braindecode_x.stimuli import ObjectStimuli
 from braindecode_x.stimuli.objects import RENDERINGS
 
-CANDIDATES = 8
+CANDIDATES, GUIDED_CANDIDATES = 8, 4
+CLIP_GUIDANCE = 1.0  # chosen on validation pictures by pipelines/experiments/clip_guidance.py
+BATCH = 25
 
 
 def retrieval(encoder: ClipEncoder, stimuli: ObjectStimuli) -> pd.DataFrame:
@@ -53,21 +56,32 @@ def retrieval(encoder: ClipEncoder, stimuli: ObjectStimuli) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def draw(seen: torch.Tensor, pictures: torch.Tensor, target: Path, rows: int = 5, columns: int = 12) -> None:
-    """Seen pictures above their reconstructions, evenly spaced through the test set: nothing is picked."""
-    figure, panels = plt.subplots(2 * rows, columns, figsize=(columns * 0.8, 2 * rows * 0.82))
-    chosen = np.linspace(0, len(seen) - 1, rows * columns).astype(int).reshape(rows, columns)
+def best_of(
+    reconstructor: LatentReconstructor, conditions: Conditions, ids: list[str], count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the first picture of every condition, and the best one of ``count``, ranked by the condition."""
+    first, best = [], []
+    for start in range(0, len(ids), BATCH):
+        some, names = conditions[start : start + BATCH], ids[start : start + BATCH]
+        drawn = torch.stack([reconstructor.draw(some, names, 0, number) for number in range(count)], dim=1)
+        first.append(drawn[:, 0])
+        best.append(most_similar(drawn, some, reconstructor.encoder))
+    return torch.cat(first), torch.cat(best)
+
+
+def draw(shown: dict[str, torch.Tensor], target: Path, rows: int = 4, columns: int = 14) -> None:
+    """Draw pictures below what was seen, evenly spaced through the test set: nothing is picked."""
+    height, count = len(shown), len(next(iter(shown.values())))
+    figure, panels = plt.subplots(height * rows, columns, figsize=(columns * 0.8, height * rows * 0.82))
+    chosen = np.linspace(0, count - 1, rows * columns).astype(int).reshape(rows, columns)
     for row in range(rows):
-        for column in range(columns):
-            for offset, images in enumerate((seen, pictures)):
-                axes = panels[2 * row + offset, column]
-                axes.imshow(images[chosen[row, column]].permute(1, 2, 0).numpy())
+        for offset, (label, images) in enumerate(shown.items()):
+            for axes, number in zip(panels[height * row + offset], chosen[row], strict=True):
+                axes.imshow(images[number].permute(1, 2, 0).numpy())
                 axes.set_xticks([])
                 axes.set_yticks([])
                 axes.spines[:].set_edgecolor("#dddddd")
-            if column == 0:
-                panels[2 * row, 0].set_ylabel("seen", fontsize=8)
-                panels[2 * row + 1, 0].set_ylabel("rebuilt", fontsize=8)
+            panels[height * row + offset, 0].set_ylabel(label, fontsize=8)
     figure.subplots_adjust(0.03, 0.01, 0.995, 0.99, 0.06, 0.06)
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=120)
@@ -86,17 +100,24 @@ def main() -> None:
     embeddings = image_targets(shown, encoder).tensor()
     assert isinstance(reconstructor, LatentReconstructor)
     conditions = Conditions(encoder.space, embeddings)
-    pictures = reconstructor(conditions, shown.ids, seed=0)[:, 0]
-    ranked = reconstructor.with_sampling(candidates=CANDIDATES)(conditions, shown.ids, seed=0)[:, 0]
+    reconstructor.encoder = encoder  # ranks and guides
+    pictures, ranked = best_of(reconstructor, conditions, shown.ids, CANDIDATES)
+    guiding = reconstructor.with_sampling(clip_guidance=CLIP_GUIDANCE)
+    guided, guided_ranked = best_of(guiding, conditions, shown.ids, GUIDED_CANDIDATES)
     size = reconstructor.image_size
     seen = shown.pixels(size).float() / 255
     candidates = image_targets(training, encoder).tensor()
-    systems = {"reconstruction": pictures, f"reconstruction, best of {CANDIDATES} candidates": ranked}
+    systems = {
+        "reconstruction": pictures,
+        f"reconstruction, best of {CANDIDATES} candidates": ranked,
+        "reconstruction, guided by CLIP": guided,
+        f"reconstruction, guided by CLIP, best of {GUIDED_CANDIDATES} candidates": guided_ranked,
+    }
     systems |= baselines(embeddings, candidates, training, size)
     table = pd.concat([retrieval(encoder, test), score_table(systems, seen, Judge())])
     with atomic_path(arguments.target) as temporary:
         table.to_csv(temporary, index=False, float_format="%.4g")
-    draw(seen, pictures, arguments.picture)
+    draw({"seen": seen, "rebuilt": pictures, "guided": guided}, arguments.picture)
     print(table.to_string())
 
 
