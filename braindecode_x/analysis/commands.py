@@ -1,10 +1,11 @@
-"""The commands ``braindecode-x analyse windows``, ``regions``, ``saliency`` and ``similarity``."""
+"""The commands ``braindecode-x analyse windows``, ``regions``, ``saliency`` and ``similarity``; names of all."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Literal
 
+from braindecode_x.analysis.semantic_commands import clusters, imagination
 from braindecode_x.analysis.settings import StudySettings
 
 
@@ -144,4 +145,6 @@ COMMANDS = {
     "regions": regions,
     "saliency": saliency,
     "similarity": similarity,
+    "imagination": imagination,
+    "clusters": clusters,
 }

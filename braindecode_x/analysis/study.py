@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +30,7 @@ from braindecode_x.run_report import read_csv
 from braindecode_x.tasks.base import EmbeddingTask
 
 TEXT = ["subject", "mode", "windows", "region", "channels", "channel", "network", "parcels", "parcel"]
-TEXT += ["stimulus", "concept", "category", "metric"]
+TEXT += ["stimulus", "concept", "category", "metric", "cluster"]
 
 
 @dataclass
@@ -50,6 +51,8 @@ class Study:
     about : dict
         What was asked for, for the folder's settings.
     overwrite : bool
+    run : Path or None
+        Configuration of the decoder's training.
     """
 
     folder: Path
@@ -60,6 +63,7 @@ class Study:
     seed: int
     about: dict[str, Any]
     overwrite: bool
+    run: Path | None = None
     _pictures: SubjectPictures | None = None
 
     def claim(self, **options: Any) -> None:
@@ -84,6 +88,11 @@ class Study:
         """Write a figure."""
         with atomic_path(self.folder / f"{name}.png") as temporary:
             figure.savefig(temporary, dpi=150)
+
+    def say(self, table: pd.DataFrame) -> None:
+        """Print a table and where everything is."""
+        sys.stdout.write(table.to_string(index=False, float_format="{:.3g}".format) + "\n")
+        sys.stdout.write(f"tables and figures: {self.folder}\n")
 
     @property
     def epochs(self) -> EpochsDataModule:
@@ -157,7 +166,8 @@ def open_study(name: str, settings: StudySettings) -> Study:
     if source is not None and run is not None:
         decoder, names = matched_decoder(from_checkpoint(source, run) if source.is_file() else source, data)
         about["decoder"] = file_hash(source) if source.is_file() else read_json(source / CONFIG)["hash"]
-    return Study(settings.output / name, data, decoder, names, settings.split, settings.seed, about, settings.overwrite)
+    folder = settings.output / name
+    return Study(folder, data, decoder, names, settings.split, settings.seed, about, settings.overwrite, run)
 
 
 def from_checkpoint(checkpoint: Path, config: Path) -> BrainDecoder:
