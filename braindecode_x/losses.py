@@ -102,9 +102,7 @@ class MindBridgeLoss(nn.Module):
             "reconstruction": reconstruction,
             "cycle": cycle,
         }
-        for name, weight in self.weights.items():
-            if weight < 0:
-                raise ValueError(f"weight of {name}: expected at least 0, found {weight}")
+        _require_weights(self.weights)
 
     def forward(
         self, output: MindBridgeOutput, image_target: torch.Tensor, text_target: torch.Tensor | None
@@ -143,8 +141,7 @@ class MindBridgeLoss(nn.Module):
             terms["reconstruction"] = F.mse_loss(output.reconstruction.float(), output.aggregated.float())
         if output.cycle is not None and output.cycle_source is not None:
             terms["cycle"] = F.mse_loss(output.cycle.float(), output.cycle_source.float())
-        total = torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
-        return {**terms, "total": total}
+        return _with_total(terms, self.weights)
 
 
 def contrast(
@@ -197,11 +194,10 @@ class AtmLoss(nn.Module):
         if isinstance(mix, str) and mix not in MIXES:
             raise unknown_name("mix of losses", mix, MIXES)
         self.weights = dict.fromkeys(MIXES["retrieval"], 0.0) | (MIXES[mix] if isinstance(mix, str) else mix)
-        for name, weight in self.weights.items():
+        for name in self.weights:
             if name not in MIXES["retrieval"]:
                 raise unknown_name("term of the loss", name, MIXES["retrieval"])
-            if weight < 0:
-                raise ValueError(f"weight of {name}: expected at least 0, found {weight}")
+        _require_weights(self.weights)
         self.published_loss = published_loss
         self.logit_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
 
@@ -245,9 +241,7 @@ class AtmLoss(nn.Module):
         if self.weights["mse_image"]:
             factor = 1 if self.published_loss else image.shape[1]
             terms["mse_image"] = factor * F.mse_loss(image.float(), image_target.float())
-        if not terms:
-            raise ValueError(f"loss: no term is left; weights are {self.weights}, and pictures may have no captions")
-        return {**terms, "total": torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()}
+        return _with_total(terms, self.weights)
 
 
 class WaveLoss(nn.Module):
@@ -286,9 +280,7 @@ class WaveLoss(nn.Module):
             "mse_image": mse_image,
             "mse_text": mse_text,
         }
-        for name, weight in self.weights.items():
-            if weight < 0:
-                raise ValueError(f"weight of {name}: expected at least 0, found {weight}")
+        _require_weights(self.weights)
         self.published_loss = published_loss
         start = torch.tensor(1 / 0.07).log()
         self.image_scale, self.text_scale = nn.Parameter(start), nn.Parameter(start.clone())
@@ -318,6 +310,7 @@ class WaveLoss(nn.Module):
             A target has another shape than the prediction.
         """
         text = output.image if output.text is None else output.text
+        same = None if self.published_loss else _same_rows(image_target)
         terms = {}
         for kind, predicted, target, scale in (
             ("image", output.image, image_target, self.image_scale),
@@ -328,19 +321,29 @@ class WaveLoss(nn.Module):
             _require_same_shape(kind, predicted, target)
             predicted, target = unit_vectors(predicted), unit_vectors(target)
             if self.weights[f"clip_{kind}"]:
-                same = None if self.published_loss else _same_rows(image_target)
                 terms[f"clip_{kind}"] = contrast(predicted, target, scale.clamp(max=math.log(100)).exp(), same)
             if self.weights[f"mse_{kind}"]:
                 terms[f"mse_{kind}"] = predicted.shape[1] * F.mse_loss(predicted, target)
-        if not terms:
-            raise ValueError(f"loss: no term is left; weights are {self.weights}, and pictures may have no captions")
-        return {**terms, "total": torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()}
+        return _with_total(terms, self.weights)
 
 
 def _same_rows(values: torch.Tensor) -> torch.Tensor:
     """Return (n, n) of bool: which rows are equal."""
     _, group = values.flatten(1).unique(dim=0, return_inverse=True)
     return group[:, None] == group
+
+
+def _require_weights(weights: dict[str, float]) -> None:
+    for name, weight in weights.items():
+        if weight < 0:
+            raise ValueError(f"weight of {name}: expected at least 0, found {weight}")
+
+
+def _with_total(terms: dict[str, torch.Tensor], weights: dict[str, float]) -> dict[str, torch.Tensor]:
+    """Put the weighted sum of a loss's terms beside them."""
+    if not terms:
+        raise ValueError(f"loss: no term is left; weights are {weights}, and pictures may have no captions")
+    return {**terms, "total": torch.stack([weights[name] * term for name, term in terms.items()]).sum()}
 
 
 def _require_same_shape(name: str, predicted: torch.Tensor, target: torch.Tensor) -> None:
