@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import open_clip
 import torch
@@ -68,6 +68,12 @@ class ClipEncoder:
             normalisation="unit",
         )
         self.text_space = self.space
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the model to a device; returns the encoder itself."""
+        self.device = torch.device(device)
+        self.model.to(self.device)
+        return self
 
     @torch.inference_mode()
     def encode_images(self, images: Sequence[Image.Image]) -> torch.Tensor:

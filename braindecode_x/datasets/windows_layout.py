@@ -86,6 +86,11 @@ class WindowsLayout:
 TrialsLayout = EpochsLayout | WindowsLayout
 
 
+def trials_of(layout: TrialsLayout | None) -> str:
+    """Name what trials of a layout are: epochs, windows, or betas, which have none."""
+    return "betas" if layout is None else layout.trials
+
+
 def layout_from_dict(values: dict[str, Any] | None) -> TrialsLayout | None:
     """Take what a layout's ``to_dict`` gave, or None: betas have no layout."""
     if values is None:
@@ -109,8 +114,7 @@ def require_layout(expected: TrialsLayout | None, found: TrialsLayout | None, wh
         Says what was found and what is expected.
     """
     if type(expected) is not type(found):
-        ours, theirs = ("betas" if each is None else each.trials for each in (expected, found))
-        raise ValueError(f"{whose} decodes {ours}; the data module gives {theirs}")
+        raise ValueError(f"{whose} decodes {trials_of(expected)}; the data module gives {trials_of(found)}")
     if isinstance(expected, EpochsLayout) and isinstance(found, EpochsLayout):
         expected.require(found, "epochs", whose)
     if isinstance(expected, WindowsLayout) and isinstance(found, WindowsLayout):

@@ -181,7 +181,7 @@ class LatentReconstructor(Reconstructor):
         return self.decode(latents).cpu()
 
     def _own_encoder(self) -> ClipEncoder:
-        self.encoder = self.encoder or encoder_of(self.space)
+        self.encoder = self.encoder or encoder_of(self.space, self.device)
         self.space.require(self.encoder.space, "the CLIP model that ranks and guides")
         return self.encoder
 

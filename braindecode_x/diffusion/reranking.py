@@ -9,7 +9,7 @@ from braindecode_x.diffusion.conditions import Conditions
 from braindecode_x.stimuli.base import to_image
 
 
-def encoder_of(space: EmbeddingSpace) -> ClipEncoder:
+def encoder_of(space: EmbeddingSpace, device: str | torch.device = "cpu") -> ClipEncoder:
     """Load the CLIP model that a pooled space is of, to rank or guide pictures in it.
 
     Raises
@@ -19,10 +19,10 @@ def encoder_of(space: EmbeddingSpace) -> ClipEncoder:
     """
     embedded = ClipEncoder()
     if embedded.space == space:
-        return embedded
+        return embedded.to(device)
     if space.model == "local folder" or space.weights.startswith("sha256:"):
         raise ValueError(f"candidates and clip_guidance need the CLIP model of [{space}]; give it as the encoder")
-    return ClipEncoder(space.model, space.weights)
+    return ClipEncoder(space.model, space.weights, device)
 
 
 @torch.inference_mode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from braindecode_x.datamodules.batch import Batch
 from braindecode_x.datasets.windows_layout import TrialsLayout, layout_from_dict, require_layout
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.metrics.retrieval_metric import RetrievalAccuracy
+from braindecode_x.tasks.distributed import gathered
 
 
 class RunTask(L.LightningModule, ABC):
@@ -62,17 +64,31 @@ class RunTask(L.LightningModule, ABC):
             raise ValueError("trainer.max_steps: needed for the learning rate's schedule, as the data have no length")
         return max(3, int(steps))
 
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps of an epoch of the training, on average."""
+        return self.n_steps / max(1, self.trainer.max_epochs or 1)
+
+    def groups(self, parameters: Iterable[nn.Parameter], **options: Any) -> list[dict[str, Any]]:
+        """Divide what is trained of some parameters for an optimiser: those that decay, and those that do not.
+
+        Parameters
+        ----------
+        parameters : iterable of torch.nn.Parameter
+        **options
+            Of both groups, for example ``lr``.
+        """
+        trained = [p for p in parameters if p.requires_grad]
+        return [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay, **options},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0, **options},
+        ]
+
     def configure_optimizers(self) -> Any:
         """AdamW with a one-cycle schedule (as published with MindBridge, arXiv 2404.07850)."""
         total = self.n_steps
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.weight_decay},
-            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        optimiser = torch.optim.AdamW(groups, lr=self.lr)
-        per_epoch = total / max(1, self.trainer.max_epochs or 1)
-        rise = min(0.5, max(2.0, self.warmup_epochs * per_epoch) / total)
+        optimiser = torch.optim.AdamW(self.groups(self.parameters()), lr=self.lr)
+        rise = min(0.5, max(2.0, self.warmup_epochs * self.steps_per_epoch) / total)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, self.lr, total_steps=total, pct_start=rise, final_div_factor=100
         )
@@ -83,7 +99,8 @@ class EmbeddingTask(RunTask):
     """A decoder that is trained to predict embeddings of what was seen.
 
     A subclass builds its network in `configure_models` once it is known who is decoded and to which space, its losses
-    in `configure_losses`, and answers in `predict_embeddings`.
+    in `configure_losses`. Where that network answers otherwise than with ``image`` and ``text``, it has a
+    `predict_embeddings` of its own.
 
     Parameters
     ----------
@@ -105,6 +122,7 @@ class EmbeddingTask(RunTask):
     text_space: EmbeddingSpace
     subjects: dict[str, int]
     layout: TrialsLayout | None = None
+    loss: Any
 
     def __init__(self, lr: float, weight_decay: float, warmup_epochs: float):
         super().__init__(lr, weight_decay, warmup_epochs)
@@ -124,9 +142,10 @@ class EmbeddingTask(RunTask):
         """Build the metrics: retrieval on validation and test pictures."""
         self.retrieval: Any = nn.ModuleDict({"validation": RetrievalAccuracy(), "testing": RetrievalAccuracy()})
 
-    @abstractmethod
     def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return image and text embeddings of a batch."""
+        """Return image and text embeddings of a batch; text is None where the picture's serves both."""
+        output = self.model(batch.brain, batch.subject, batch.mask)
+        return output.image, output.text
 
     @property
     def names(self) -> list[str]:
@@ -173,6 +192,31 @@ class EmbeddingTask(RunTask):
         if batch.image_target is None:
             raise ValueError(f"{stage} needs pictures: the trials of a batch are unlabelled")
         return batch.image_target
+
+    def joint_loss(self, output: Any, image: torch.Tensor, text: torch.Tensor | None, n: int) -> torch.Tensor:
+        """Compute and log the loss over the trials of all processes: their pictures are contrasted with each other.
+
+        Parameters
+        ----------
+        output : DecoderOutput
+            What the network answers for this process's trials.
+        image : torch.Tensor
+            (n, *image_dim), targets.
+        text : torch.Tensor or None
+            (n, *text_dim).
+        n : int
+            Trials of this process.
+        """
+        if self.trainer.world_size > 1:
+            output = type(output)(*(None if part is None else gathered(part) for part in output))
+            image, text = gathered(image), None if text is None else gathered(text)
+        return self.logged(self.loss(output, image, text), n)
+
+    def logged(self, terms: dict[str, torch.Tensor], n: int) -> torch.Tensor:
+        """Log the terms of a loss, means over the epoch's trials, and return their total."""
+        for name, value in terms.items():
+            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=n)
+        return terms["total"]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch of validation pictures."""

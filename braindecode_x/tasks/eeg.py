@@ -8,10 +8,10 @@ import torch
 
 from braindecode_x.datamodules.batch import Batch, mix_within_subjects
 from braindecode_x.datasets.epochs import EpochsLayout
+from braindecode_x.datasets.windows_layout import trials_of
 from braindecode_x.losses import AtmLoss
 from braindecode_x.models.eeg import EegDecoder
 from braindecode_x.tasks.base import EmbeddingTask
-from braindecode_x.tasks.distributed import gathered
 
 
 class EegTask(EmbeddingTask):
@@ -80,8 +80,9 @@ class EegTask(EmbeddingTask):
     def configure_models(self) -> None:
         """Build the network for the subjects' montage and times."""
         if not isinstance(self.layout, EpochsLayout):
-            found = "betas" if self.layout is None else self.layout.trials
-            raise ValueError(f"EegTask decodes epochs, but the data module gives {found}; use EpochsDataModule")
+            raise ValueError(
+                f"EegTask decodes epochs, but the data module gives {trials_of(self.layout)}; use EpochsDataModule"
+            )
         if self.space.kind != "pooled":
             raise ValueError(f"EegTask decodes to pooled embeddings; found [{self.space}] (the data module's kind)")
         self.model = EegDecoder(
@@ -95,11 +96,6 @@ class EegTask(EmbeddingTask):
             projector_dropout=self.projector_dropout,
         )
 
-    def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return image and text embeddings of a batch; text is None without a head of its own."""
-        output = self.model(batch.brain, batch.subject, batch.mask)
-        return output.image, output.text
-
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch, over the trials of all processes."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.global_step)
@@ -107,11 +103,4 @@ class EegTask(EmbeddingTask):
             batch = mix_within_subjects(batch, self.mixup, generator)
         hidden = torch.rand(len(batch), generator=generator).to(batch.subject.device) < self.unknown_share
         output = self.model(batch.brain, batch.subject.where(~hidden, len(self.subjects)), batch.mask)
-        image, text = self.target(batch), batch.text_target
-        if self.trainer.world_size > 1:  # pictures of all processes are contrasted with each other
-            output = type(output)(*(None if part is None else gathered(part) for part in output))
-            image, text = gathered(image), None if text is None else gathered(text)
-        terms = self.loss(output, image, text)
-        for name, value in terms.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(batch))
-        return terms["total"]
+        return self.joint_loss(output, self.target(batch), batch.text_target, len(batch))

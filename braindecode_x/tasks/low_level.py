@@ -12,6 +12,7 @@ from braindecode_x.clip import image_targets
 from braindecode_x.clip.cache import MappedTargets
 from braindecode_x.datamodules.batch import Batch
 from braindecode_x.datasets.epochs import EpochsLayout
+from braindecode_x.datasets.windows_layout import trials_of
 from braindecode_x.diffusion.latent import LatentReconstructor
 from braindecode_x.diffusion.low_level import LatentEncoder
 from braindecode_x.diffusion.reconstructor import EMBEDDED, Reconstructor
@@ -84,8 +85,9 @@ class LowLevelTask(EmbeddingTask):
         if self._trainer is not None:
             self.space = self.text_space = self.pictures.space
         if not isinstance(self.layout, EpochsLayout):
-            found = "betas" if self.layout is None else self.layout.trials
-            raise ValueError(f"LowLevelTask decodes epochs, but the data module gives {found}; use EpochsDataModule")
+            raise ValueError(
+                f"LowLevelTask decodes epochs, but the data module gives {trials_of(self.layout)}; use EpochsDataModule"
+            )
         self.model = AtmLowLevel(
             self.subjects, *self.layout.shape, self.space.shape, self.d_channel, self.widths, self.last_width
         )

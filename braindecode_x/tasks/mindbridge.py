@@ -133,19 +133,9 @@ class MindBridgeTask(EmbeddingTask):
         self.standardisations = dict(trained.statistics)
         self.model.freeze_trunk(self.freeze_trunk)
 
-    def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return image and text embeddings of a batch."""
-        output = self.model(batch.brain, batch.subject, batch.mask)
-        return output.image, output.text
-
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Compute the loss of one batch, over the trials of all processes."""
-        if batch.image_target is None:
-            raise ValueError("training needs pictures: the trials of a batch are unlabelled")
-        terms = self.loss_terms(batch)
-        for name, value in terms.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(batch))
-        return terms["total"]
+        return self.logged(self.loss_terms(batch), len(batch))
 
     def loss_terms(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Compute every term of the loss; see `MindBridgeLoss`."""
@@ -159,8 +149,7 @@ class MindBridgeTask(EmbeddingTask):
         present = batch.subject if world == 1 else gathered(batch.subject)
         pair = cycle_pair(present, generator) if self.loss.weights["cycle"] else None
         output = self.model(brain, batch.subject, batch.mask, pair)
-        image_target, text_target = batch.image_target, batch.text_target
-        assert image_target is not None
+        image_target, text_target = self.target(batch), batch.text_target
         if world == 1:
             return self.loss(output, image_target, text_target)
         output, image_target, text_target = joint(output, image_target, text_target)

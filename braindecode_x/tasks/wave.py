@@ -13,14 +13,13 @@ import torch
 
 from braindecode_x.clip import ClipEncoder
 from braindecode_x.datamodules.batch import Batch, mix_within_subjects
-from braindecode_x.datasets.windows_layout import WindowsLayout
+from braindecode_x.datasets.windows_layout import WindowsLayout, trials_of
 from braindecode_x.losses import WaveLoss
 from braindecode_x.models.pretrained_wave import PretrainedWave
 from braindecode_x.models.prompt_learner import PromptLearner, encode_with_context, token_table
 from braindecode_x.models.wave_decoder import WaveDecoder
 from braindecode_x.published import load_published_wave
 from braindecode_x.tasks.base import EmbeddingTask
-from braindecode_x.tasks.distributed import gathered
 
 
 class WaveTask(EmbeddingTask):
@@ -108,7 +107,6 @@ class WaveTask(EmbeddingTask):
         self.text_head, self.n_context = text_head, n_context
         self.sparsity, self.shuffle_times, self.mixup, self.seed = sparsity, shuffle_times, mixup, seed
         self.prompts: PromptLearner | None = None
-        self._restored = False
         self.save_hyperparameters(ignore=["pretrained"])
 
     def configure_losses(self) -> None:
@@ -119,14 +117,14 @@ class WaveTask(EmbeddingTask):
         """Build the network for the windows' parcels and times, or around a pre-trained one."""
         layout = self.layout
         if not isinstance(layout, WindowsLayout):
-            found = "betas" if layout is None else layout.trials
             raise ValueError(
-                f"WaveTask decodes windows of BOLD, but the data module gives {found}; use WindowsDataModule"
+                f"WaveTask decodes windows of BOLD, but the data module gives {trials_of(layout)}; use "
+                "WindowsDataModule"
             )
         if self.space.kind != "pooled":
             raise ValueError(f"WaveTask decodes to pooled embeddings; found [{self.space}] (the data module's kind)")
         started = None
-        if self.pretrained is not None and not self._restored and self._trainer is not None:
+        if self.pretrained is not None:
             started = self._pretrained(layout)
             config = {name: value for name, value in started.config.items() if name != "n_parcels"}
             self.options = config | {name: value for name, value in self.options.items() if name == "dropout"}
@@ -148,11 +146,6 @@ class WaveTask(EmbeddingTask):
             (dim,) = self.space.shape
             self.prompts = PromptLearner(dim, width, self.n_context)
 
-    def predict_embeddings(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return image and text embeddings of a batch; text is None without a projection of its own."""
-        output = self.model(batch.brain, batch.subject, batch.mask)
-        return output.image, output.text
-
     def on_fit_start(self) -> None:
         """Bring the frozen text tower to where the network is, and look up captions."""
         if not self.n_context:
@@ -161,7 +154,7 @@ class WaveTask(EmbeddingTask):
         if not all(stimuli.captions):
             raise ValueError("n_context: every picture needs a caption, found some without")
         self._captions = dict(zip(stimuli.ids, stimuli.captions, strict=True))
-        self._clip.model.requires_grad_(False).to(self.device)
+        self._clip.to(self.device).model.requires_grad_(False)
 
     def on_train_epoch_start(self) -> None:
         """Let a frozen encoder drop nothing out."""
@@ -179,29 +172,20 @@ class WaveTask(EmbeddingTask):
         if self.prompts is not None:
             context = self.prompts(output.image.detach().float(), image.float())
             text = encode_with_context(self._clip, [self._captions[name] for name in batch.stimulus], context)
-        if self.trainer.world_size > 1:  # pictures of all processes are contrasted with each other
-            output = type(output)(*(None if part is None else gathered(part) for part in output))
-            image, text = gathered(image), None if text is None else gathered(text)
-        terms = self.loss(output, image, text)
-        for name, value in terms.items():
-            self.log(f"train/{name}", value, on_step=False, on_epoch=True, batch_size=len(batch))
-        return terms["total"]
+        return self.joint_loss(output, image, text, len(batch))
 
     def configure_optimizers(self) -> Any:
         """AdamW; encoder and the rest have schedules of their own."""
         total = self.n_steps
-        per_epoch = total / max(1, self.trainer.max_epochs or 1)
-        rise = max(1.0, min(0.5 * total, self.warmup_epochs * per_epoch))
-        start = round((self.frozen_epochs or 0) * per_epoch)
+        rise = max(1.0, min(0.5 * total, self.warmup_epochs * self.steps_per_epoch))
+        start = round((self.frozen_epochs or 0) * self.steps_per_epoch)
         inside = {id(parameter) for parameter in self.model.encoder.parameters()}
         groups, schedules = [], []
         for chosen, lr, first in ((True, self.lr * self.encoder_lr, start), (False, self.lr, 0)):
-            mine = [p for p in self.parameters() if p.requires_grad and (id(p) in inside) == chosen]
-            for decayed in (True, False):
-                some = [p for p in mine if (p.ndim > 1) == decayed]
-                if some:
-                    groups.append({"params": some, "lr": lr, "weight_decay": self.weight_decay if decayed else 0.0})
-                    schedules.append(cosine_with_warmup(first, rise, total))
+            mine = [p for p in self.parameters() if (id(p) in inside) == chosen]
+            own = [group for group in self.groups(mine, lr=lr) if group["params"]]
+            groups += own
+            schedules += [cosine_with_warmup(first, rise, total)] * len(own)
         optimiser = torch.optim.AdamW(groups)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, schedules)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -214,7 +198,7 @@ class WaveTask(EmbeddingTask):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Rebuild the network that the checkpoint is of; the pre-trained one is not needed any more."""
         options = checkpoint.get("decoder", {}).get("options", self.options)
-        self._restored = True
+        self.pretrained = None
         if self.model is not None and self.model.options != options:
             self.model = None
         self.options = options

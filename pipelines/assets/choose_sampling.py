@@ -47,7 +47,7 @@ class Validation:
     def __init__(self, reconstructor: LatentReconstructor):
         stimuli = ObjectStimuli()
         pictures, encoder = stimuli.subset(split="validation", rendering="fluent3d"), ClipEncoder()
-        self.encoder = encoder
+        reconstructor.encoder = encoder  # ranks and guides
         self.ids, self.reconstructor, self.judge = pictures.ids, reconstructor, Judge()
         self.conditions = Conditions(encoder.space, image_targets(pictures, encoder).tensor())
         self.seen = pictures.pixels(reconstructor.image_size).float() / 255
@@ -72,7 +72,7 @@ class Validation:
                 continue
             started, best = time.time(), drawn[0]
             if number:
-                best = most_similar(torch.stack(drawn, dim=1), self.conditions, self.encoder)
+                best = most_similar(torch.stack(drawn, dim=1), self.conditions, self.reconstructor.encoder)
             seconds = (drawing + time.time() - started) / len(self.ids)
             settings = asdict(replace(sampling, candidates=number + 1))
             scores.append({**settings, "seconds": seconds, **self.judged(best)})
