@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.embeddings import get_timestep_embedding
 from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
@@ -119,7 +120,9 @@ class TokenPriorNetwork(Standardised, ModelMixin, ConfigMixin):  # type: ignore[
             told = torch.where(shown[:, None, None], condition.reshape(-1, n_tokens, d), told)
         if self.no_noisy is not None:
             x = torch.where(shown[:, None, None], x, self.no_noisy)
-        time = self.time(_sinusoids(timesteps.expand(len(noisy)), d).to(noisy.dtype))[:, None]
+        shift = min(1, d // 2 - 1)  # one frequency has no next
+        time = get_timestep_embedding(timesteps.expand(len(noisy)), d, downscale_freq_shift=shift)
+        time = self.time(time.to(noisy.dtype))[:, None]
         tokens = torch.cat([told.expand(len(x), -1, -1), time, x + self.place], dim=1)
         bias = self.relative(tokens.shape[1])
         for layer in self.layers:
@@ -225,11 +228,3 @@ def _turned(x: torch.Tensor, frequencies: torch.Tensor) -> torch.Tensor:
     cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
     pairs = torch.stack([first * cos - second * sin, second * cos + first * sin], dim=-1)
     return torch.cat([pairs.flatten(-2), rest], dim=-1)
-
-
-def _sinusoids(timesteps: torch.Tensor, d: int) -> torch.Tensor:
-    """Return codes of time steps: (n, d), sines in the first half and cosines in the second."""
-    half = d // 2
-    frequencies = torch.exp(torch.arange(half, device=timesteps.device) * (-math.log(10000) / max(1, half - 1)))
-    angles = timesteps[:, None].float() * frequencies
-    return F.pad(torch.cat([angles.sin(), angles.cos()], dim=1), (0, d - 2 * half))
