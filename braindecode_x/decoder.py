@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.datasets.epochs import EpochsLayout
-from braindecode_x.datasets.windows_layout import TrialsLayout, layout_from_dict
-from braindecode_x.files import atomic_path, file_hash, read_json, unknown_name, write_json
+from braindecode_x.datasets.windows_layout import TrialsLayout, layout_from_dict, trials_of
+from braindecode_x.files import atomic_path, file_hash, read_weights_config, unknown_name, write_json
 from braindecode_x.models.atm_low_level import AtmLowLevel
 from braindecode_x.models.eeg import EegDecoder
 from braindecode_x.models.linear import LinearDecoder
@@ -109,7 +109,7 @@ class BrainDecoder:
         return self.space.normalised(output.image), text
 
     def _checked(self, recording: np.ndarray | torch.Tensor | mne.BaseEpochs, subject: str) -> torch.Tensor:
-        what = f"{'betas' if self.layout is None else self.layout.trials} of {subject}"
+        what = f"{trials_of(self.layout)} of {subject}"
         expected = (len(self.statistics[subject]["mean"]),) if self.layout is None else self.layout.shape
         sizes = ", ".join(map(str, expected))
         if isinstance(recording, mne.BaseEpochs) and isinstance(self.layout, EpochsLayout):
@@ -155,14 +155,9 @@ class BrainDecoder:
             The folder holds something else, or files that do not belong together.
         """
         folder = Path(folder)
-        for name in (CONFIG, WEIGHTS, STATISTICS):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder}: not a decoder folder, {name} is missing")
-        about = read_json(folder / CONFIG)
+        about = read_weights_config(folder, "a decoder folder", CONFIG, (WEIGHTS, STATISTICS))
         if about.get("model") not in MODELS:
             raise unknown_name(f"model in {folder / CONFIG}", str(about.get("model")), MODELS)
-        if about["hash"] != (found := file_hash(folder / WEIGHTS, folder / STATISTICS)):
-            raise ValueError(f"{folder}: weights of hash {found}, but {CONFIG} names {about['hash']}; save it again")
         model = MODELS[about["model"]](**about["config"])
         try:
             model.load_state_dict(load_file(folder / WEIGHTS))

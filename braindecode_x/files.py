@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,39 @@ def file_hash(*paths: str | Path) -> str:
         with open(path, "rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
     return digest.hexdigest()[:16]
+
+
+def read_weights_config(
+    folder: Path, what: str, config: str, weights: Sequence[str], others: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Read the configuration in a folder of weights, whose ``hash`` is that of the weights.
+
+    Parameters
+    ----------
+    folder : Path
+    what : str
+        What it should be, for example ``"a decoder folder"``.
+    config : str
+        Name of the configuration, a JSON file.
+    weights : sequence of str
+        Names of the files that are hashed, in order.
+    others : sequence of str
+        Names of further files that have to be there.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file is missing.
+    ValueError
+        The configuration is damaged, or names other weights.
+    """
+    for name in (config, *others, *weights):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder}: not {what}, {name} is missing")
+    about = read_json(folder / config)
+    if about["hash"] != (found := file_hash(*(folder / name for name in weights))):
+        raise ValueError(f"{folder}: weights of hash {found}, but {config} names {about['hash']}; save it again")
+    return about
 
 
 def unknown_name(what: str, name: str, known: Iterable[str]) -> ValueError:

@@ -21,7 +21,7 @@ from braindecode_x.diffusion.latent import make_scheduler
 from braindecode_x.diffusion.noise import draw, keyed_generators
 from braindecode_x.diffusion.standardised import Standardised
 from braindecode_x.diffusion.token_prior import TokenPriorNetwork
-from braindecode_x.files import file_hash, read_json, unknown_name, write_json
+from braindecode_x.files import file_hash, read_weights_config, unknown_name, write_json
 
 CONFIG, NETWORK = "prior.json", "network"
 # The defaults of diffusers' DDPMScheduler, as published: samples are clipped to [-1, 1].
@@ -349,13 +349,9 @@ class EmbeddingPrior:
             Files that do not belong together.
         """
         folder = Path(folder)
-        for part in (CONFIG, f"{NETWORK}/config.json"):
-            if not (folder / part).is_file():
-                raise FileNotFoundError(f"{folder}: not the folder of a prior, {part} is missing")
-        about = read_json(folder / CONFIG)
-        found = file_hash(*sorted((folder / NETWORK).glob("*.safetensors")))
-        if about["hash"] != found:
-            raise ValueError(f"{folder}: weights of hash {found}, but {CONFIG} names {about['hash']}; save it again")
+        weights = [str(file.relative_to(folder)) for file in sorted((folder / NETWORK).glob("*.safetensors"))]
+        others = [f"{NETWORK}/config.json"]
+        about = read_weights_config(folder, "the folder of a prior", CONFIG, weights, others)
         kind = about.get("network", PriorNetwork.__name__)
         if kind not in NETWORKS:
             raise unknown_name(f"network in {folder / CONFIG}", kind, NETWORKS)

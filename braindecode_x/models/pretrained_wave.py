@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from braindecode_x.datasets.parcels import Parcels
-from braindecode_x.files import atomic_path, file_hash, read_json, unknown_name, write_json
+from braindecode_x.files import atomic_path, file_hash, read_weights_config, unknown_name, write_json
 from braindecode_x.models.wave import Wave
 
 WEIGHTS, CONFIG = "model.safetensors", "wave.json"
@@ -88,12 +88,7 @@ class PretrainedWave:
             Files that do not belong together, or that are damaged.
         """
         folder = Path(folder)
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise FileNotFoundError(f"{folder}: not the folder of a pre-trained sequence model, {name} is missing")
-        about = read_json(folder / CONFIG)
-        if about["hash"] != (found := file_hash(folder / WEIGHTS)):
-            raise ValueError(f"{folder}: weights of hash {found}, but {CONFIG} names {about['hash']}; save it again")
+        about = read_weights_config(folder, "the folder of a pre-trained sequence model", CONFIG, [WEIGHTS])
         model = Wave(**about["config"])
         try:
             model.load_state_dict(load_file(folder / WEIGHTS))
