@@ -57,6 +57,11 @@ class SimulatedCohort(Cohort):
         return picture_features(self.stimuli, self.folder) | concept_features(self.stimuli.table)
 
     @property
+    def feature_channels(self) -> dict[str, int]:
+        """How many channels each kind of features has."""
+        return {kind: features.shape[1] for kind, features in self.features.items()}
+
+    @property
     def training(self) -> np.ndarray:
         """(pictures,) of bool: those for training."""
         return (self.stimuli.table["split"] == "train").to_numpy()

@@ -213,8 +213,7 @@ class _SimulatedSensors(SimulatedCohort, EpochsCohort):
             raise unknown_name("subject", name, PEOPLE)
         number, info, times = self.subjects.index(name), self.info, self.times
         rng = np.random.default_rng([self.seed, 1, number])
-        channels = {kind: features.shape[1] for kind, features in self.features.items()}
-        dipoles = draw_dipoles(SOURCES, channels, np.random.default_rng([self.seed, 0]), rng)
+        dipoles = draw_dipoles(SOURCES, self.feature_channels, np.random.default_rng([self.seed, 0]), rng)
         noise = self._noise(PEOPLE[name], info, rng)
         truth = SourceTruth(
             dipoles,

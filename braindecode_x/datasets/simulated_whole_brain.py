@@ -215,8 +215,7 @@ class SimulatedWholeBrain(SimulatedCohort, RunsCohort):
         if name not in PEOPLE:
             raise unknown_name("subject", name, PEOPLE)
         rng = np.random.default_rng([self.seed, 1, self.subjects.index(name)])
-        channels = {kind: features.shape[1] for kind, features in self.features.items()}
-        brain = draw_brain(self.parcels, channels, np.random.default_rng([self.seed, 0]), rng)
+        brain = draw_brain(self.parcels, self.feature_channels, np.random.default_rng([self.seed, 0]), rng)
         nuisance = draw_nuisance(self.parcels, rng)
         visual, semantic = (brain.part(part, self.features, self.training) for part in ("visual", "semantic"))
         return BrainTruth(brain, nuisance, self.stimuli.ids, visual, semantic)
