@@ -30,12 +30,14 @@ from fitting import Rows, fit_best
 from sklearn.linear_model import Ridge, RidgeClassifier
 from torch import nn
 
+from braindecode_x.callbacks import SaveDecoder
 from braindecode_x.datamodules import PretrainingDataModule
 from braindecode_x.datasets.haxby_runs import HaxbyWholeBrain
+from braindecode_x.datasets.parcels import Parcels
 from braindecode_x.datasets.runs import ParcelRun
 from braindecode_x.files import atomic_path
 from braindecode_x.metrics.significance import bootstrap_interval
-from braindecode_x.models.pretrained_wave import PretrainedWave
+from braindecode_x.models.pretrained_wave import CONFIG, PretrainedWave
 from braindecode_x.models.wave import Wave, window_seconds
 from braindecode_x.tasks.pretraining import PretrainingTask
 
@@ -53,30 +55,27 @@ def windows(runs: list[ParcelRun]) -> np.ndarray:
     return np.stack([run.bold[start : start + LENGTH] for run, start in starts])
 
 
-def pretrained(runs: list[ParcelRun], chosen_by: ParcelRun, folder: Path, epochs: int, seed: int) -> Wave:
+def pretrained(
+    runs: list[ParcelRun], chosen_by: ParcelRun, parcels: Parcels, folder: Path, epochs: int, seed: int
+) -> Wave:
     """Pre-train a network, or read it when that was done."""
-    if not (folder / "wave.json").is_file():
+    if not (folder / CONFIG).is_file():
         data = PretrainingDataModule.of_runs(
-            [*runs, chosen_by], HaxbyWholeBrain().parcels, length=LENGTH, stride=STRIDE, held_out=[chosen_by.name],
-            batch_size=32, seed=seed,
+            [*runs, chosen_by], parcels, length=LENGTH, stride=STRIDE, held_out=[chosen_by.name], batch_size=32,
+            seed=seed,
         )  # fmt: skip
+        task, save = PretrainingTask(**SIZES, seed=seed), SaveDecoder(folder)
         with tempfile.TemporaryDirectory() as checkpoints:
-            _, best = fit_best(PretrainingTask(**SIZES, seed=seed), data, checkpoints, epochs=epochs, seed=seed)
-            PretrainingTask.load_from_checkpoint(best).save_pretrained(folder)
+            fit_best(task, data, checkpoints, epochs=epochs, seed=seed, callbacks=(save,))
     return PretrainedWave.from_pretrained(folder).model
 
 
 def network_error(model: Wave, held_out: np.ndarray) -> float:
     """Return the network's error over all places of windows."""
     brain = torch.from_numpy(held_out)
-    seconds = window_seconds(brain, TR)
-    model.eval()
     with torch.inference_mode():
-        errors = [
-            (model.predict_masked(brain, seconds, torch.full((len(brain),), place)) - brain[:, place]).abs().mean()
-            for place in range(FIRST, LENGTH)
-        ]
-    return float(torch.stack(errors).mean())
+        predicted = model.eval().predict_each(brain, window_seconds(brain, TR))  # from the second volume on
+    return float((predicted[:, FIRST - 1 :] - brain[:, FIRST:]).abs().mean())
 
 
 def lagged(cut: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
@@ -117,9 +116,8 @@ def prediction_rows(model: Wave, runs: list[ParcelRun], train: list[int], choose
     """Return the errors on the held-out run."""
     cuts = [windows([runs[number] for number in numbers]) for numbers in (train, [choose], [test])]
     held_out = cuts[2]
-    _, now = lagged(held_out, 1)
+    last, now = lagged(held_out, 1)
     means = np.concatenate([held_out[:, :place].mean(axis=1) for place in range(FIRST, LENGTH)])
-    last, _ = lagged(held_out, 1)
     return {
         "mean of the run": float(np.abs(now).mean()),
         "mean of the volumes before": float(np.abs(means - now).mean()),
@@ -176,7 +174,7 @@ def decoding_rows(
     for seed in range(seeds):
         for name in hits:
             torch.manual_seed(seed)
-            whole = PretrainedWave.from_pretrained(model_folder).model.requires_grad_(True)
+            whole = PretrainedWave.from_pretrained(model_folder).model
             wave = whole if name == WAVE else Wave(**whole.config)
             hits[name].append(fine_tuned(Classifier(wave), trials, epochs, lr=3e-4))
     return {
@@ -195,7 +193,7 @@ def fold_trials(test: int, choose: int) -> dict[str, tuple[torch.Tensor, torch.T
     return {name: (torch.from_numpy(subject.windows[chosen]), codes[chosen]) for name, chosen in rows.items()}
 
 
-def measure_fold(rows: Rows, runs: list[ParcelRun], test: int, options: argparse.Namespace) -> None:
+def measure_fold(rows: Rows, runs: list[ParcelRun], parcels: Parcels, test: int, options: argparse.Namespace) -> None:
     """Measure what is missing of one fold."""
     about = {"run": test + 1, "epochs": options.epochs, "seed": options.seed}
     missing = [part for part in (PREDICTION, DECODING) if not rows.has(about | {"part": part})]
@@ -204,7 +202,8 @@ def measure_fold(rows: Rows, runs: list[ParcelRun], test: int, options: argparse
     choose = (test - 1) % RUNS
     train = [number for number in range(RUNS) if number not in (test, choose)]
     folder = options.work / f"epochs-{options.epochs}-seed-{options.seed}" / f"without-run-{test + 1:02d}"
-    model = pretrained([runs[number] for number in train], runs[choose], folder, options.epochs, options.seed)
+    shown = [runs[number] for number in train]
+    model = pretrained(shown, runs[choose], parcels, folder, options.epochs, options.seed)
     for part in missing:
         if part == PREDICTION:
             found = prediction_rows(model, runs, train, choose, test)
@@ -266,9 +265,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rows = Rows(arguments.output / "haxby_pretraining.csv")
-    runs = list(HaxbyWholeBrain().runs("sub-01"))
+    cohort = HaxbyWholeBrain()
+    runs = list(cohort.runs("sub-01"))
     for test in range(arguments.folds):
-        measure_fold(rows, runs, test, arguments)
+        measure_fold(rows, runs, cohort.parcels, test, arguments)
     table = rows.find({"epochs": arguments.epochs, "seed": arguments.seed})
     print(summary(table).to_string(index=False, float_format="%.4f"))
     print(difference(table, "sequence model", "autoregressive, all voxels"))
