@@ -82,8 +82,9 @@ class WindowStream(IterableDataset):
     training the windows of a run are shifted together, within what is left over, and shuffled, anew in each epoch.
 
     Every window goes to one process and one worker. Where there are enough shards each reads its own, else each reads
-    all and takes its windows. All processes get equally many batches, so that none waits for another; what is over
-    is left out, in training other windows in each epoch.
+    all and takes its windows. All processes get equally many batches, so that none waits for another; in training every
+    epoch has as many as the first, as a trainer counts them once. What is over is left out, in training other windows
+    in each epoch; where an epoch's shards hold less for a worker, some of its windows come twice.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ class WindowStream(IterableDataset):
     length, stride : int
         Volumes.
     batch_size : int
-        Windows. In training a rest that is smaller is left out, unless there is nothing else.
+        Windows. In training a rest that is smaller is left out, unless batches are lacking.
     training : bool
     workers : int
         Of the loader.
@@ -131,31 +132,34 @@ class WindowStream(IterableDataset):
 
     def __len__(self) -> int:
         """Count the batches of a process."""
-        return sum(self._caps(*self._dealt()))
+        return sum(self._caps())
 
     def __iter__(self) -> Iterator[Batch]:
         """Give this process's and this worker's batches."""
         rank, world = self.process or _process()
         worker = get_worker_info()
         place = worker.id if worker else 0
-        order, dealt = self._dealt()
-        cap = self._caps(order, dealt)[place]
+        order, dealt = self._dealt(self.epoch)
+        cap = self._caps()[place]
         consumer = place * world + rank
-        batches = self._read(order, dealt == consumer, consumer)
+        mine = dealt == consumer
+        batches = self._read(order, mine, consumer)
         given = 0
         for batch in itertools.islice(batches, cap):
             given += 1
             yield batch
-        if given < cap and world > 1:  # the other processes wait for as many as were promised
-            yield from self._repeated(order, dealt == consumer, consumer, cap - given)
+        if given < cap and (world > 1 or self.training):  # processes and the trainer wait for as many as were promised
+            if given < min(cap, mine.sum() // self.batch_size):
+                warnings.warn(f"{cap - given} batches are repeated, as shards could not be read", stacklevel=2)
+            yield from self._repeated(order, mine, consumer, cap - given)
 
-    def _dealt(self) -> tuple[np.ndarray, np.ndarray]:
+    def _dealt(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the order of the sources, and who gets each window (worker x processes + process; -1: nobody)."""
         world = (self.process or _process())[1]
         consumers = world * max(1, self.workers)
         order = np.arange(len(self.sources))
         if self.training:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(order)
+            order = np.random.default_rng((self.seed, epoch)).permutation(order)
         place = np.empty(len(order), int)
         place[order] = np.arange(len(order))
         by_window = np.repeat(place[[entry.source for entry in self.entries]], self.counts)
@@ -166,8 +170,9 @@ class WindowStream(IterableDataset):
         number[np.argsort(by_window, kind="stable")] = np.arange(len(by_window))
         return order, np.where(number < len(number) - len(number) % world, number % consumers, -1)
 
-    def _caps(self, order: np.ndarray, dealt: np.ndarray) -> list[int]:
-        """Count the batches that every process gets from each worker."""
+    def _caps(self) -> list[int]:
+        """Count the batches that every process gets from each worker, in every epoch."""
+        dealt = self._dealt(epoch=0)[1]
         world, workers = (self.process or _process())[1], max(1, self.workers)
         counts = np.bincount(dealt[dealt >= 0], minlength=world * workers).reshape(workers, world).min(axis=1)
         whole = counts // self.batch_size
@@ -183,7 +188,6 @@ class WindowStream(IterableDataset):
             yield collate_windows(chosen)
 
     def _repeated(self, order: np.ndarray, mine: np.ndarray, consumer: int, missing: int) -> Iterator[Batch]:
-        warnings.warn(f"{missing} batches are repeated, as shards could not be read", stacklevel=2)
         while missing:
             given = 0
             for batch in itertools.islice(self._read(order, mine, consumer), missing):

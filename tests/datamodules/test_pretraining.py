@@ -199,6 +199,26 @@ def test_processes_with_workers_share_out_the_windows(
     assert len(windows) == len(whole) - len(whole) % world
 
 
+@pytest.mark.parametrize(("world", "workers"), [(1, 2), (2, 1)])
+def test_every_epoch_has_as_many_batches_as_the_trainer_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: int, workers: int
+) -> None:
+    """A trainer counts them once; where fewer came, it would not validate."""
+    runs = make_runs(np.random.default_rng(0).integers(8, 80, 24).tolist())
+    stream = module(write_runs(tmp_path, runs, 24), workers=workers).stream("train", training=True)
+    found = set()
+    for epoch in range(4):
+        stream.epoch = epoch
+        for rank in range(world):
+            monkeypatch.setattr(run_windows, "_process", lambda rank=rank: (rank, world))
+            count = 0
+            for worker in range(workers):
+                monkeypatch.setattr(run_windows, "get_worker_info", lambda worker=worker: SimpleNamespace(id=worker))
+                count += len(list(stream))
+            found |= {count, len(stream)}
+    assert len(found) == 1
+
+
 def test_a_process_whose_shard_is_lost_repeats_others_rather_than_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
