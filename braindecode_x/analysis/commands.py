@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
+from braindecode_x.analysis.brain_commands import attribution, networks
 from braindecode_x.analysis.semantic_commands import clusters, imagination
 from braindecode_x.analysis.settings import StudySettings
 
@@ -145,6 +146,8 @@ COMMANDS = {
     "regions": regions,
     "saliency": saliency,
     "similarity": similarity,
+    "networks": networks,
+    "attribution": attribution,
     "imagination": imagination,
     "clusters": clusters,
 }

@@ -39,7 +39,7 @@ def accuracy_figure(accuracy: pd.DataFrame, metric: str, onsets: Mapping[str, fl
         for number, mode in enumerate(modes):
             own = shown[(shown["windows"] == kind) & (shown["mode"] == mode)]
             _draw_curves(axes, own, f"C{number}", mode, growing=kind == GROWING)
-        _draw_chance(axes, float(shown["chance"].mean()))
+        draw_chance(axes, float(shown["chance"].mean()))
         for name, time in (onsets or {}).items():
             axes.axvline(time, color="0.75", linewidth=0.8, zorder=0)
             axes.text(time, 1, f" {name}", rotation=90, va="top", size="x-small", transform=axes.get_xaxis_transform())
@@ -72,7 +72,7 @@ def generalisation_figure(table: pd.DataFrame) -> Figure:
     axes.plot(edges, edges, color="0.4", linewidth=0.6)
     for line in (axes.axvline, axes.axhline):
         line(0, color="0.4", linewidth=0.6, linestyle=":")
-    axes.set(xlabel="tested at (s)", ylabel="trained at (s)", xlim=edges, ylim=edges, title=_who(table))
+    axes.set(xlabel="tested at (s)", ylabel="trained at (s)", xlim=edges, ylim=edges, title=who(table))
     figure.colorbar(image, ax=axes, label=f"{table['metric'].iloc[0]} accuracy (chance {chance:.3g})", shrink=0.9)
     return figure
 
@@ -93,7 +93,7 @@ def region_figure(
         Without places of the channels there are no maps of the head.
     mode : {"masked", "retrained"}
     """
-    shown = _together(accuracy[(accuracy["metric"] == metric) & (accuracy["mode"] == mode)])
+    shown = together(accuracy[(accuracy["metric"] == metric) & (accuracy["mode"] == mode)])
     whole = shown[shown["region"] == WHOLE].iloc[0]
     kept = {kind: shown[shown["channels"] == kind].set_index("region") for kind in (LEAVE_IN, LEAVE_OUT)}
     placed = has_places(info)
@@ -112,13 +112,13 @@ def region_figure(
         places = np.arange(len(own)) + 0.16 * (2 * number - 1)
         panels[-1].errorbar(places, own["value"], spread, fmt="o", markersize=5, color=f"C{number}", label=kind)
     panels[-1].axhline(whole["value"], color="0.3", linewidth=1, label="all channels")
-    _draw_chance(panels[-1], float(whole["chance"]))
+    draw_chance(panels[-1], float(whole["chance"]))
     panels[-1].set_xticks(range(len(regions)), [f"{name}\n({chosen.sum()})" for name, chosen in regions.items()])
     panels[-1].tick_params("x", labelsize="small")
     panels[-1].set(ylabel=f"{metric} accuracy", ylim=(0, None), xlim=(-0.5, len(regions) - 0.5))
     panels[-1].spines[["top", "right"]].set_visible(False)
     panels[-1].legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(0, -0.16), ncols=4)
-    figure.suptitle(f"{_who(shown)}: {HEADS[mode]}", size="medium", weight="bold", x=0.01, ha="left")
+    figure.suptitle(f"{who(shown)}: {HEADS[mode]}", size="medium", weight="bold", x=0.01, ha="left")
     return figure
 
 
@@ -167,7 +167,7 @@ def saliency_figure(table: pd.DataFrame, info: mne.Info, over_time: pd.DataFrame
             bar = "" if axes is heads[-1] else None  # one for all: they share their scale
             _draw_head(axes, values.to_numpy(), info, f"{start:g} to {stop:g} s", reach, bar)
     figure.suptitle(
-        f"{_who(table)}: what the score of the seen picture draws on", size="medium", weight="bold", x=0.01, ha="left"
+        f"{who(table)}: what the score of the seen picture draws on", size="medium", weight="bold", x=0.01, ha="left"
     )
     return figure
 
@@ -210,14 +210,14 @@ def category_figure(accuracy: pd.DataFrame, metric: str) -> Figure:
         From `accuracy_table` of `ranked_pictures`, with the column ``category``.
     metric : str
     """
-    shown = _together(accuracy[accuracy["metric"] == metric]).sort_values("value")
+    shown = together(accuracy[accuracy["metric"] == metric]).sort_values("value")
     figure = Figure(figsize=(6.4, 1.4 + 0.32 * len(shown)), layout="constrained")
     axes = figure.subplots()
     spread = np.abs(shown[["low", "high"]].to_numpy().T - shown["value"].to_numpy())
     axes.errorbar(shown["value"], range(len(shown)), xerr=np.nan_to_num(spread), fmt="o", markersize=5)
     axes.axvline(shown["chance"].mean(), color="0.5", linewidth=0.8, linestyle="--", label="chance")
     axes.set_yticks(range(len(shown)), [f"{name} ({n})" for name, n in zip(shown["category"], shown["n"], strict=True)])
-    axes.set(xlabel=f"{metric} accuracy", xlim=(0, 1), title=_who(shown))
+    axes.set(xlabel=f"{metric} accuracy", xlim=(0, 1), title=who(shown))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize="small")
     return figure
@@ -256,11 +256,23 @@ def reconstruction_figure(seen: torch.Tensor, windows: Sequence[Window], picture
         (windows, n, 3, edge, edge) in [0, 1].
     title : str
     """
-    columns = [("seen", seen), *((f"to {w.stop:g} s", own) for w, own in zip(windows, pictures, strict=True))]
-    figure = Figure(figsize=(1.05 * len(columns), 1.05 * len(seen) + 0.5), layout="constrained")
-    grid = figure.subplots(len(seen), len(columns), squeeze=False)
-    for (name, own), column in zip(columns, grid.T, strict=True):
-        column[0].set_title(name, size="small")
+    named = {f"to {window.stop:g} s": own for window, own in zip(windows, pictures, strict=True)}
+    return picture_figure({"seen": seen, **named}, title)
+
+
+def picture_figure(columns: Mapping[str, torch.Tensor], title: str) -> Figure:
+    """Draw pictures side by side: a column, (n, 3, edge, edge) in [0, 1], a name.
+
+    Parameters
+    ----------
+    columns : mapping of str to torch.Tensor
+    title : str
+    """
+    count = len(next(iter(columns.values())))
+    figure = Figure(figsize=(1.05 * len(columns), 1.05 * count + 0.5), layout="constrained")
+    grid = figure.subplots(count, len(columns), squeeze=False)
+    for (name, own), column in zip(columns.items(), grid.T, strict=True):
+        column[0].set_title(name, size="small" if len(name) < 16 else "x-small")
         for axes, picture in zip(column, own, strict=True):
             axes.imshow(picture.permute(1, 2, 0).numpy())
             axes.set_axis_off()
@@ -282,11 +294,13 @@ def _draw_curves(axes: Axes, own: pd.DataFrame, colour: str, mode: str, growing:
             axes.plot(time, curve["value"], color=colour, linewidth=0.6, alpha=0.6)
             continue
         axes.fill_between(time, curve["low"], curve["high"], color=colour, alpha=0.25, linewidth=0)
-        axes.plot(time, curve["value"], color=colour, linewidth=2, label=f"{mode} ({_who(curve)})")
+        axes.plot(time, curve["value"], color=colour, linewidth=2, label=f"{mode} ({who(curve)})")
 
 
-def _draw_chance(axes: Axes, chance: float) -> None:
-    axes.axhline(chance, color="0.5", linewidth=0.8, linestyle="--", label="chance")
+def draw_chance(axes: Axes, chance: float, vertical: bool = False) -> None:
+    """Draw a line at chance."""
+    line = axes.axvline if vertical else axes.axhline
+    line(chance, color="0.5", linewidth=0.8, linestyle="--", label="chance")
 
 
 def _draw_region_map(axes: Axes, values: np.ndarray, info: mne.Info, least: float, label: str, title: str) -> None:
@@ -323,13 +337,14 @@ def _topomap(
         bar.ax.locator_params(nbins=4)
 
 
-def _together(table: pd.DataFrame) -> pd.DataFrame:
+def together(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of all subjects together, where there are such."""
     every = table[table["subject"] == EVERYONE]
     return every if len(every) else table
 
 
-def _who(table: pd.DataFrame) -> str:
+def who(table: pd.DataFrame) -> str:
+    """Say whom a table is of."""
     names = table["subject"].unique()
     if EVERYONE in names:
         return "all subjects"

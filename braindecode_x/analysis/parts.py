@@ -303,15 +303,15 @@ def accuracy_table(ranked: pd.DataFrame, ways: Sequence[int] = WAYS, seed: int =
     rows = []
     for key, own in ranked.groupby(conditions, sort=False, dropna=False):
         about = dict(zip(conditions, key, strict=True))
-        for metric, (scores, chance) in _scores(own, ways).items():
+        for metric, (scores, chance) in trial_scores(own, ways).items():
             interval = _interval(scores, own["concept"].to_numpy(), seed)
             values = {"value": scores.mean(), "low": interval[0], "high": interval[1], "chance": chance.mean()}
             rows.append({**about, "metric": metric, **values, "n": len(own)})
     return pd.DataFrame(rows)
 
 
-def _scores(own: pd.DataFrame, ways: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return the accuracy of every trial, and its chance, by metric."""
+def trial_scores(own: pd.DataFrame, ways: Sequence[int] = WAYS) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return the accuracy of every row of `part_ranks`, and its chance, by metric: (n,) each."""
     ranked, candidates = torch.tensor(own["rank"].to_numpy(np.float64)), own["candidates"].to_numpy()
     fewest = int(candidates.min())
     scores = {f"top-{k}": (top_k(ranked, k).numpy(), k / candidates) for k in (1, 5) if k < fewest}

@@ -50,7 +50,9 @@ def channel_regions(
     return {region: np.isin(channels, list(names)) for region, names in regions.items() if len(names)}
 
 
-def region_parts(regions: Mapping[str, np.ndarray], n_times: int) -> list[Part]:
+def region_parts(
+    regions: Mapping[str, np.ndarray], n_times: int, what: tuple[str, str] = ("region", "channels")
+) -> list[Part]:
     """Make parts of regions for `braindecode_x.analysis.parts.part_ranks`.
 
     Parameters
@@ -59,6 +61,8 @@ def region_parts(regions: Mapping[str, np.ndarray], n_times: int) -> list[Part]:
         From `channel_regions`.
     n_times : int
         Samples of a trial; all are taken.
+    what : tuple of str
+        What a region and its channels are called.
 
     Returns
     -------
@@ -71,15 +75,16 @@ def region_parts(regions: Mapping[str, np.ndarray], n_times: int) -> list[Part]:
     ValueError
         Fewer than two regions, or one that has all channels.
     """
+    region, channels = what
     sizes = {name: int(chosen.sum()) for name, chosen in regions.items()}
     total = len(next(iter(regions.values()), []))
     if len(regions) < 2 or max(sizes.values()) == total:
-        raise ValueError(f"regions: expected two or more, none with all {total} channels, found {sizes}")
-    samples, everything = np.ones(n_times, bool), np.ones(total, bool)
-    parts = [Part({"region": WHOLE, "channels": LEAVE_IN, "n_channels": total}, everything, samples)]
+        raise ValueError(f"{region}s: expected two or more, none with all {total} {channels}, found {sizes}")
+    samples, count = np.ones(n_times, bool), f"n_{channels}"
+    parts = [Part({region: WHOLE, channels: LEAVE_IN, count: total}, np.ones(total, bool), samples)]
     for name, chosen in regions.items():
         for kept, left in ((LEAVE_IN, chosen), (LEAVE_OUT, ~chosen)):
-            parts.append(Part({"region": name, "channels": kept, "n_channels": int(left.sum())}, left, samples))
+            parts.append(Part({region: name, channels: kept, count: int(left.sum())}, left, samples))
     return parts
 
 

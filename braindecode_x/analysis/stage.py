@@ -5,7 +5,6 @@ A run that was cut goes on: every subject's table is kept once it is there.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
@@ -19,6 +18,8 @@ import torch
 from braindecode_x.analysis import eeg_plots, saliency, similarity, time_windows
 from braindecode_x.analysis.parts import (
     Part,
+    Predict,
+    SubjectPictures,
     accuracy_table,
     fit_ridge,
     labelled,
@@ -63,7 +64,7 @@ def analyse_windows(
     accuracy = _accuracy(study, {kind: parts[kind] for kind in kinds}, chosen, centred)
     latencies = time_windows.latencies(accuracy)
     study.write("latencies", latencies)
-    _check_metric(metric, accuracy)
+    check_metric(metric, accuracy)
     study.draw("windows", eeg_plots.accuracy_figure(accuracy, metric))
     if generalisation:
         tables = [
@@ -75,7 +76,7 @@ def analyse_windows(
         study.draw("generalisation", eeg_plots.generalisation_figure(pd.concat(tables)))
     if reconstructor is not None:
         _reconstruct(study, reconstructor, prior, pictures, chosen[0], growing)
-    _say(study, latencies[latencies["metric"] == metric])
+    study.say(latencies[latencies["metric"] == metric])
 
 
 def analyse_regions(
@@ -93,11 +94,11 @@ def analyse_regions(
     named = {name: np.array(data.layout.channels)[own].tolist() for name, own in places.items()}
     study.claim(regions=named, centred=centred)
     accuracy = _accuracy(study, {"regions": parts}, chosen, centred)
-    _check_metric(metric, accuracy)
+    check_metric(metric, accuracy)
     for mode in chosen:
         study.draw(f"regions {mode}", eeg_plots.region_figure(accuracy, metric, places, data.info, mode))
     shown = accuracy[(accuracy["metric"] == metric) & (accuracy["subject"] == accuracy["subject"].iloc[-1])]
-    _say(study, shown.drop(columns=["metric", "n"]))
+    study.say(shown.drop(columns=["metric", "n"]))
 
 
 def analyse_saliency(
@@ -122,7 +123,7 @@ def analyse_saliency(
         over_time = windowed(pd.concat(each).groupby(level=0).mean(), maps)
     study.draw("saliency", eeg_plots.saliency_figure(table, data.info, over_time))
     best = table[table["of"] == "channel"].groupby("channel")["value"].mean().nlargest(8)
-    _say(study, best.reset_index())
+    study.say(best.reset_index())
 
 
 def analyse_similarity(settings: StudySettings, metric: str, width: float, step: float) -> None:
@@ -139,7 +140,7 @@ def analyse_similarity(settings: StudySettings, metric: str, width: float, step:
     ]
     every = pd.concat(ranked, ignore_index=True)
     accuracy = accuracy_table(every.drop(columns="category", errors="ignore"), seed=study.seed)
-    _check_metric(metric, accuracy)
+    check_metric(metric, accuracy)
     for name, table in {
         "pictures": every,
         "accuracy": accuracy,
@@ -164,8 +165,8 @@ def analyse_similarity(settings: StudySettings, metric: str, width: float, step:
             for name in data.subjects
         ]
         study.draw("geometry", eeg_plots.geometry_figure(pd.concat(over_time)))
-    _say(study, accuracy[accuracy["metric"].isin([metric, "top-1"])])
-    _say(study, geometry)
+    study.say(accuracy[accuracy["metric"].isin([metric, "top-1"])])
+    study.say(geometry)
 
 
 def windowed(contributions: pd.DataFrame, edges: Sequence[float]) -> pd.DataFrame | None:
@@ -182,7 +183,7 @@ def windowed(contributions: pd.DataFrame, edges: Sequence[float]) -> pd.DataFram
 def _accuracy(study: Study, parts: dict[str, list[Part]], modes: Sequence[str], centred: bool) -> pd.DataFrame:
     """Rank pictures for every subject, mode and kind of parts, each kept in a file; write and return the accuracies."""
     ranked = [
-        study.table(f"ranks/{name} {mode} {kind}", partial(_rank, study, name, mode, own, centred))
+        study.table(f"ranks/{name} {mode} {kind}", partial(rank, study, name, mode, own, centred))
         for name in study.data.subjects
         for mode in modes
         for kind, own in parts.items()
@@ -192,11 +193,13 @@ def _accuracy(study: Study, parts: dict[str, list[Part]], modes: Sequence[str], 
     return accuracy
 
 
-def _rank(study: Study, name: str, mode: str, parts: Sequence[Part], centred: bool) -> pd.DataFrame:
-    return part_ranks(study.pictures(name), parts, **_how(study, name, mode), centred=centred, progress=True)
+def rank(study: Study, name: str, mode: str, parts: Sequence[Part], centred: bool) -> pd.DataFrame:
+    """Rank a subject's pictures, decoded from every part."""
+    return part_ranks(study.pictures(name), parts, **strategy(study, name, mode), centred=centred, progress=True)
 
 
-def _how(study: Study, name: str, mode: str) -> dict[str, Any]:
+def strategy(study: Study, name: str, mode: str) -> dict[str, Any]:
+    """Say how a part is decoded: by the masked decoder, or by ridge that is fitted to it."""
     return {"predict": study.predict(name)} if mode == "masked" else {"fit": fit_ridge}
 
 
@@ -245,33 +248,54 @@ def _reconstruct(
     study: Study, reconstructor: str, prior: str | Path | None, count: int, mode: str, every: Sequence[Window]
 ) -> None:
     """Reconstruct pictures of the first subject from some of the growing windows, and draw them side by side."""
-    pictures, space = study.pictures(study.data.subjects[0]), study.data.space
-    sample = None if prior is None else EmbeddingPrior.from_pretrained(prior)
-    if sample is not None:
-        sample.space.require(space, f"prior {str(prior)!r}")
+    pictures = study.pictures(study.data.subjects[0])
     rows = evenly(range(len(pictures.stimuli)), count)
-    ids = [pictures.stimuli[row] for row in rows]
-    index = pd.DataFrame({"id": ids, "stimulus": ids, "subject": pictures.name, "split": study.split})
     shown = [every[place] for place in evenly(range(len(every)), RECONSTRUCTED_WINDOWS)]
     made = []
     for part in time_windows.window_parts(shown, GROWING, len(pictures.channels), pictures.times):
-        folder = study.folder / "reconstructions" / f"{pictures.name} {mode} to {1000 * part.about['stop']:.0f} ms"
-        file = folder.with_name(f"{folder.name}.safetensors")
-        decode = part_decoder(pictures, part, **_how(study, pictures.name, mode))
-        image = space.normalised(torch.from_numpy(decode(pictures.test[rows])))
-        Embeddings(index, space, image if sample is None else sample(image, ids, study.seed)).save(file)
-        reconstruct_file(file, folder, reconstructor, study.seed, overwrite=True)
-        made.append(read_reconstructions(folder)[1][:, 0])
-    seen = study.data.cohort.stimuli.pixels(made[0].shape[-1], ids).float() / 255
+        decode = part_decoder(pictures, part, **strategy(study, pictures.name, mode))
+        name = f"{pictures.name} {mode} to {1000 * part.about['stop']:.0f} ms"
+        made.append(reconstructed(study, name, pictures, rows, decode, reconstructor, prior))
+    seen = seen_pictures(study, pictures, rows, made[0].shape[-1])
     title = f"{pictures.name}, {mode}: growing windows{'' if prior is None else ', with a prior'}"
     study.draw("reconstructions", eeg_plots.reconstruction_figure(seen, shown, torch.stack(made), title))
 
 
-def _check_metric(metric: str, accuracy: pd.DataFrame) -> None:
+def reconstructed(
+    study: Study,
+    name: str,
+    pictures: SubjectPictures,
+    rows: Sequence[int],
+    decode: Predict,
+    reconstructor: str,
+    prior: str | Path | None = None,
+) -> torch.Tensor:
+    """Reconstruct some of a subject's test pictures from what is decoded, in a folder of this name.
+
+    Returns
+    -------
+    torch.Tensor
+        (n, 3, edge, edge) in [0, 1].
+    """
+    space, ids = study.data.space, [pictures.stimuli[row] for row in rows]
+    sample = None if prior is None else EmbeddingPrior.from_pretrained(prior)
+    if sample is not None:
+        sample.space.require(space, f"prior {str(prior)!r}")
+    index = pd.DataFrame({"id": ids, "stimulus": ids, "subject": pictures.name, "split": study.split})
+    folder = study.folder / "reconstructions" / name
+    file = folder.with_name(f"{folder.name}.safetensors")
+    image = space.normalised(torch.from_numpy(decode(pictures.test[list(rows)])))
+    Embeddings(index, space, image if sample is None else sample(image, ids, study.seed)).save(file)
+    reconstruct_file(file, folder, reconstructor, study.seed, overwrite=True)
+    return read_reconstructions(folder)[1][:, 0]
+
+
+def seen_pictures(study: Study, pictures: SubjectPictures, rows: Sequence[int], edge: int) -> torch.Tensor:
+    """Return some of a subject's test pictures as they were seen: (n, 3, edge, edge) in [0, 1]."""
+    return study.data.cohort.stimuli.pixels(edge, [pictures.stimuli[row] for row in rows]).float() / 255
+
+
+def check_metric(metric: str, accuracy: pd.DataFrame) -> None:
+    """Refuse a metric that the accuracies lack."""
     if metric not in set(accuracy["metric"]):
         raise unknown_name("metric", metric, accuracy["metric"].unique())
-
-
-def _say(study: Study, table: pd.DataFrame) -> None:
-    sys.stdout.write(table.to_string(index=False, float_format="{:.3g}".format) + "\n")
-    sys.stdout.write(f"tables and figures: {study.folder}\n")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import permutation_test
 
 CHUNK = 1 << 22  # numbers that are drawn at a time
 
@@ -154,6 +157,97 @@ def permute_within(labels: ArrayLike, groups: ArrayLike, n_permutations: int, se
     permuted = np.empty(keys.shape, labels.dtype)
     permuted[:, np.argsort(codes, kind="stable")] = labels[shuffled]
     return permuted
+
+
+def sign_flip_p_value(
+    differences: ArrayLike,
+    seed: int,
+    n_permutations: int = 10_000,
+    groups: ArrayLike | None = None,
+    alternative: Literal["greater", "two-sided"] = "greater",
+) -> float:
+    """Give the p-value of a mean difference under flips of the differences' signs (paired permutation test).
+
+    The statistic is the mean of all differences. Under the null hypothesis each difference is as likely to have the
+    other sign, as the difference of two scores is when their labels are exchanged. All differences of a group, for
+    example those of one picture in several subjects, are flipped together. Where there are no more than
+    ``n_permutations`` ways to flip, each is taken once and the test is exact; else they are drawn, and the observed one
+    counts among them, as in `permutation_p_value`. By `scipy.stats.permutation_test`.
+
+    Parameters
+    ----------
+    differences : array_like
+        (n,), the difference of two scores of every item, or of a score and chance; the latter asks for a score that is
+        as often so far above chance as below it when nothing is known, as two-way accuracy is, unlike top-1.
+    seed : int
+        Same seed, same p-value.
+    n_permutations : int
+        At least 1.
+    groups : array_like, optional
+        (n,), what is flipped together. Default: every item alone.
+    alternative : {"greater", "two-sided"}
+        The mean is above 0, or it is not 0.
+
+    Returns
+    -------
+    float
+        Above 0, at most 1.
+
+    Raises
+    ------
+    ValueError
+        Empty, not finite, shapes differ, fewer than two items or groups, or another number or alternative.
+    """
+    differences = _scores("differences", differences)
+    _check_count("n_permutations", n_permutations)
+    if alternative not in ("greater", "two-sided"):
+        raise ValueError(f"alternative: expected 'greater' or 'two-sided', found {alternative!r}")
+    unit = np.arange(len(differences)) if groups is None else _codes("groups", groups, differences)
+    sums = np.bincount(unit, weights=differences)
+    if len(sums) < 2:
+        raise ValueError(f"{'differences' if groups is None else 'groups'}: expected two or more, found {len(sums)}")
+    found = permutation_test(
+        (sums,),
+        np.mean,  # of groups' sums: the mean of all items, but for a factor
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=n_permutations,
+        batch=max(1, CHUNK // len(sums)),
+        alternative=alternative,
+        random_state=np.random.default_rng(seed),
+    )
+    return float(found.pvalue)
+
+
+def holm(p_values: ArrayLike) -> np.ndarray:
+    """Correct p-values for their number by Holm's step-down procedure (1979, Scand. J. Stat. 6:65).
+
+    The chance that any true null hypothesis has a corrected p-value below a level is at most that level, however the
+    tests depend on one another.
+
+    Parameters
+    ----------
+    p_values : array_like
+        (n,), 0 to 1.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n,) of float64, at most 1, none smaller than what was given.
+
+    Raises
+    ------
+    ValueError
+        Empty, not finite, or not in 0 to 1.
+    """
+    p_values = _scores("p_values", p_values)
+    if p_values.min() < 0 or p_values.max() > 1:
+        raise ValueError(f"p_values: expected 0 to 1, found {p_values.min():g} to {p_values.max():g}")
+    order = np.argsort(p_values, kind="stable")
+    corrected = np.empty_like(p_values)
+    factors = len(p_values) - np.arange(len(p_values))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(factors * p_values[order]))
+    return corrected
 
 
 def _scores(name: str, values: ArrayLike) -> np.ndarray:
