@@ -30,8 +30,9 @@ class WaveTask(EmbeddingTask):
     encoder : {"wave", "mlp"}
         The sequence model, or what it is compared to; see `WaveDecoder`.
     options : dict, optional
-        Of the encoder, see `Wave` and `MlpEncoder`. Default: 128 features in 4 layers of 4 heads. With ``pretrained``
-        its sizes are the folder's, and ``dropout`` alone may be given (``n_heads`` and ``time_step`` of a file).
+        Of the encoder, see `Wave` and `MlpEncoder`. Default: 128 features in 2 layers of 4 heads, without dropout. With
+        ``pretrained`` its sizes are the folder's, and ``dropout`` alone may be given (``n_heads`` and ``time_step`` of
+        a file).
     pretrained : str or Path, optional
         Folder that `PretrainingTask` left, or a published checkpoint, to start from. Of more parcels than windows have,
         the weights of theirs are taken.
@@ -101,8 +102,10 @@ class WaveTask(EmbeddingTask):
         self._weights = {"clip_image": clip_image, "clip_text": clip_text, "mse_image": mse_image, "mse_text": mse_text}
         self.published_loss = published_loss
         super().__init__(lr, weight_decay, warmup_epochs)
-        small = {"d_model": 128, "n_layers": 4, "n_heads": 4} if encoder == "wave" and pretrained is None else {}
-        self.encoder, self.options = encoder, small | dict(options or {})
+        usual: dict[str, Any] = {"dropout": 0.0} if encoder == "wave" else {}
+        if encoder == "wave" and pretrained is None:
+            usual |= {"d_model": 128, "n_layers": 2, "n_heads": 4}
+        self.encoder, self.options = encoder, usual | dict(options or {})
         self.pretrained, self.frozen_epochs, self.encoder_lr = pretrained, frozen_epochs, encoder_lr
         self.text_head, self.n_context = text_head, n_context
         self.sparsity, self.shuffle_times, self.mixup, self.seed = sparsity, shuffle_times, mixup, seed
