@@ -264,7 +264,9 @@ def report(output: Path, run: Path | None = None) -> None:
     say(f"open this page in a browser: {write_report(output, run)}")
 
 
-def demo(output: Path = Path("runs/demo"), system: Literal["all", "mindbridge", "atm"] = "all", seed: int = 0) -> None:
+def demo(
+    output: Path = Path("runs/demo"), system: Literal["all", "mindbridge", "atm", "wave"] = "all", seed: int = 0
+) -> None:
     """Show every system on one page: a real recording and simulated subjects decoded to pictures.
 
     Parameters
@@ -272,8 +274,8 @@ def demo(output: Path = Path("runs/demo"), system: Literal["all", "mindbridge", 
     output
         Folder for the page, pictures, metrics and trained decoders; what is there already is gone on with.
     system
-        mindbridge: fMRI, a real recording and simulated subjects. atm: simulated EEG. all: both, and unseen pictures
-        rebuilt from their true embeddings.
+        mindbridge: fMRI, a real recording and simulated subjects. atm: simulated EEG. wave: simulated whole-brain
+        fMRI. all: these, and unseen pictures rebuilt from their true embeddings.
     seed
         Of all random numbers.
     """

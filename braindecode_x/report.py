@@ -170,6 +170,14 @@ class Page:
             f'alt="{escape(caption)}"><figcaption>{escape(caption)}</figcaption></figure>'
         )
 
+    def embed(self, file: Path, caption: str) -> None:
+        """Add an HTML file that needs no other, such as a brain to turn."""
+        content = escape(file.read_text(encoding="utf-8"))
+        self.parts.append(
+            f'<figure><iframe class=view sandbox="allow-scripts" srcdoc="{content}" '
+            f'title="{escape(caption)}"></iframe><figcaption>{escape(caption)}</figcaption></figure>'
+        )
+
     def grid(self, rows: Sequence[tuple[str, Sequence[torch.Tensor]]], columns: Sequence[str], caption: str) -> None:
         """Add a grid of pictures with names of rows and columns.
 
@@ -256,6 +264,7 @@ tbody th { white-space: nowrap }
 .grid tbody th { text-align: right; padding-right: .6rem; max-width: 12rem; white-space: normal }
 .grid img { width: 72px; height: 72px; display: block; border: 1px solid #e3e7ef; border-radius: 4px }
 .plot { max-width: 100% }
+.view { width: 100%; height: 34rem; border: 0 }
 figure { margin: 1rem 0 }
 figcaption { color: #46506a; font-size: .9rem; max-width: 60rem }
 summary { cursor: pointer; font-weight: 600 }

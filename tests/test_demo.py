@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args, get_type_hints
 
 import numpy as np
@@ -9,14 +10,24 @@ import pandas as pd
 import pytest
 
 from braindecode_x import cli
+from braindecode_x.decoder import BrainDecoder
 from braindecode_x.demo import run_demo
 from braindecode_x.demo.eeg import EegSettings
 from braindecode_x.demo.run import SYSTEMS
+from braindecode_x.demo.whole_brain import WholeBrainSettings
 from braindecode_x.embeddings import Embeddings
 from braindecode_x.stimuli import ObjectStimuli
 
 REPEATS = {"train": 1, "validation": 1, "test": 4}
 EEG = EegSettings(("sub-02",), sfreq=50, repeats=REPEATS, d_model=100, epochs=1, prior_epochs=1, step=0.45)
+WHOLE_BRAIN = WholeBrainSettings(
+    repeats={"train": 1, "validation": 1, "test": 1},
+    resolution=8,
+    people=2,
+    pretraining_epochs=1,
+    epochs=1,
+    permutations=100,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +42,8 @@ def folder(tmp_path_factory, cache):
         patch.setenv("BRAINDECODE_X_CACHE", str(cache))
         some = ObjectStimuli().trainable()
         some = some.subset(ids=some.ids[::40])
-        run_demo(output, permutations=1000, test_pictures=6, epochs=2, eeg=EEG, training=some)
+        small = {"epochs": 2, "eeg": EEG, "whole_brain": WHOLE_BRAIN, "training": some}
+        run_demo(output, permutations=1000, test_pictures=6, **small)
     return output
 
 
@@ -100,6 +112,25 @@ def test_eeg_goes_from_epochs_to_pictures_and_is_asked_when_and_where(folder):
     assert {"occipital", "frontal"} <= set(regions["region"])
 
 
+def test_whole_brain_goes_from_images_to_pictures_networks_and_imagination(folder):
+    simulated = folder / "simulated_whole_brain"
+    images = sorted(simulated.glob("nifti/**/*_bold.nii.gz"))
+    assert len(images) == 24 + 3 + 5 + 2 * 8
+    decoded = Embeddings.load(simulated / "wave" / "predictions.safetensors")
+    assert decoded.index.groupby("subject").size().to_dict() == {"sub-01": 200}
+    assert BrainDecoder.from_pretrained(simulated / "wave" / "decoder").layout.parcels.atlas == "seitzman"
+    table = pd.read_parquet(folder / "metrics.parquet")
+    table = table[table["part"] == "simulated_whole_brain"]
+    assert table[table["metric"] == "200-way"].set_index("system").at["ridge", "low"] > 0.005  # chance
+    assert len(list((simulated / "comparison" / "WAVE").glob("*.png"))) == 6
+    tests = pd.read_csv(simulated / "analysis" / "networks" / "tests.csv")
+    assert set(tests["mode"]) == {"masked"}
+    assert {"Visual", "DefaultMode"} <= set(tests["network"])
+    statistics = pd.read_csv(simulated / "analysis" / "imagination" / "statistics.csv")
+    assert {"text", "image", "reconstruction"} == set(statistics["decoded"])
+    assert statistics["p_value"].dropna().between(1 / 101, 1).all()
+
+
 def test_one_system_again_keeps_what_is_there(folder, cache, monkeypatch):
     monkeypatch.setenv("BRAINDECODE_X_CACHE", str(cache))
     made = [
@@ -127,10 +158,17 @@ def test_systems_are_those_of_the_command(tmp_path):
 
 
 def test_the_page_needs_no_other_file(folder):
-    page = (folder / "index.html").read_text()
+    page, views = re.subn('srcdoc="[^"]*"', "", (folder / "index.html").read_text())
+    assert views == 1
     assert page.count("data:image/png;base64,") > 80
     assert "http://" not in page
     assert "https://" not in page
     assert 'src="data:' in page
-    for part in ("Real fMRI", "Simulated fMRI", "Simulated EEG", "nearest training picture"):
+    for part in (
+        "Real fMRI",
+        "Simulated fMRI",
+        "Simulated EEG",
+        "Simulated whole-brain fMRI",
+        "nearest training picture",
+    ):
         assert part in page, part

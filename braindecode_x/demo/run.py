@@ -18,13 +18,14 @@ from braindecode_x.demo.fmri import decode_fmri, show_fmri
 from braindecode_x.demo.objects import rebuild_objects, show_objects
 from braindecode_x.demo.recording import decode_recording, show_recording
 from braindecode_x.demo.stages import stage
+from braindecode_x.demo.whole_brain import WholeBrainSettings, decode_whole_brain, show_whole_brain
 from braindecode_x.files import unknown_name
 from braindecode_x.metrics.evaluate import write_table
 from braindecode_x.report import Page
 from braindecode_x.stimuli import Stimuli
 
-ALL, MINDBRIDGE, ATM = "all", "mindbridge", "atm"
-SYSTEMS = (ALL, MINDBRIDGE, ATM)
+ALL, MINDBRIDGE, ATM, WAVE = "all", "mindbridge", "atm", "wave"
+SYSTEMS = (ALL, MINDBRIDGE, ATM, WAVE)
 Shown = tuple[pd.DataFrame, Callable[[Page], None]]  # tidy scores, and what shows them on a page
 
 
@@ -55,6 +56,7 @@ def run_demo(
     test_pictures: int = 40,
     epochs: int = 15,
     eeg: EegSettings | None = None,
+    whole_brain: WholeBrainSettings | None = None,
     training: Stimuli | None = None,
 ) -> Path:
     """Run all parts, or those of one system, and write the page.
@@ -63,7 +65,7 @@ def run_demo(
     ----------
     output : str or Path
         Folder; what is there from an earlier run with the same settings is kept.
-    system : {"all", "mindbridge", "atm"}
+    system : {"all", "mindbridge", "atm", "wave"}
     seed : int
     permutations : int
         Of the labels of the recording's blocks within runs.
@@ -73,8 +75,10 @@ def run_demo(
         Of MindBridge's training on the simulated subjects.
     eeg : EegSettings, optional
         Of the part on ATM.
+    whole_brain : WholeBrainSettings, optional
+        Of the part on WAVE.
     training : Stimuli, optional
-        Pictures of the baselines, but on ATM; default all that the embedded models were trained on.
+        Pictures of the baselines, but on ATM and WAVE; default all that the embedded models were trained on.
 
     Returns
     -------
@@ -100,6 +104,11 @@ def run_demo(
             (ALL, ATM),
             partial(_eeg, seed, test_pictures, eeg or EegSettings()),
             "comparison/report.html (the full report), atm (checkpoints, decoder, predictions, prior), ridge, analysis",
+        ),
+        "simulated_whole_brain": Part(
+            (ALL, WAVE),
+            partial(_whole_brain, seed, test_pictures, whole_brain or WholeBrainSettings()),
+            "comparison/report.html (the full report), nifti, parcels, pretraining, wave, ridge, analysis",
         ),
         "objects": Part((ALL,), partial(_objects, seed, test_pictures, training), "pictures, metrics"),
     }
@@ -148,6 +157,11 @@ def _fmri(
 def _eeg(seed: int, n_pictures: int, settings: EegSettings, output: Path, encoder: ClipEncoder) -> Shown:
     found = decode_eeg(output, encoder, seed, n_pictures, settings)
     return found.table, partial(show_eeg, result=found)
+
+
+def _whole_brain(seed: int, n_pictures: int, settings: WholeBrainSettings, output: Path, encoder: ClipEncoder) -> Shown:
+    found = decode_whole_brain(output, encoder, seed, n_pictures, settings)
+    return found.table, partial(show_whole_brain, result=found)
 
 
 def _objects(seed: int, n_pictures: int, training: Stimuli | None, output: Path, encoder: ClipEncoder) -> Shown:
