@@ -11,7 +11,7 @@ from braindecode_x.analysis.saliency import Model, Saliency
 from braindecode_x.datasets.parcels import Parcels
 from braindecode_x.metrics.comparison import EVERYONE
 from braindecode_x.metrics.evaluate import RESAMPLES
-from braindecode_x.metrics.significance import bootstrap_interval
+from braindecode_x.metrics.significance import bootstrap_intervals
 from braindecode_x.models.ridge import RidgeDecoder
 
 TRIAL = ["subject", "stimulus", "concept"]
@@ -125,9 +125,8 @@ def _averaged(trials: pd.DataFrame, values: pd.DataFrame, about: pd.DataFrame, s
     tables = []
     for name, rows in groups.items():
         own, concepts = values.to_numpy()[rows], trials["concept"].to_numpy()[rows]
-        ends = [bootstrap_interval(column, seed, n_resamples=RESAMPLES, groups=concepts) for column in own.T]
-        table = about.assign(value=own.mean(axis=0))
-        table[["low", "high"]] = np.array(ends)
+        low, high = bootstrap_intervals(own, seed, n_resamples=RESAMPLES, groups=concepts)
+        table = about.assign(value=own.mean(axis=0), low=low, high=high)
         table.insert(0, "subject", name)
         tables.append(table.assign(n=len(own)))
     return pd.concat(tables, ignore_index=True)

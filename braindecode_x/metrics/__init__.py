@@ -6,20 +6,26 @@ from braindecode_x.metrics.retrieval import k_way_accuracy, ranks, retrieval_sco
 from braindecode_x.metrics.significance import (
     bootstrap_difference,
     bootstrap_interval,
+    bootstrap_intervals,
+    holm,
     permutation_p_value,
     permute_within,
+    sign_flip_p_value,
 )
 
 __all__ = [
     "bootstrap_difference",
     "bootstrap_interval",
+    "bootstrap_intervals",
     "correlation_distance",
+    "holm",
     "k_way_accuracy",
     "permutation_p_value",
     "permute_within",
     "pixcorr",
     "ranks",
     "retrieval_scores",
+    "sign_flip_p_value",
     "similarity",
     "ssim",
     "top_k",

@@ -7,6 +7,7 @@ import pytest
 
 from braindecode_x.analysis.parts import SubjectPictures
 from braindecode_x.datamodules.base import Standardisation
+from braindecode_x.datasets import SimulatedWholeBrain
 from braindecode_x.datasets.simulated_eeg import SimulatedEeg
 from braindecode_x.stimuli import ObjectStimuli
 
@@ -43,3 +44,31 @@ def looking(tmp_path_factory) -> Looking:
         )
 
     return embedded
+
+
+@pytest.fixture(scope="session")
+def whole_brains(tmp_path_factory) -> list[SubjectPictures]:
+    """Two simulated people with half of the noise, whose pictures are to be decoded to their semantic features.
+
+    Visual, DorsalAttention and DefaultMode carry these; no other network carries anything.
+    """
+    pictures = ObjectStimuli().subset(rendering="fluent3d")
+    ids = [name for split, n in (("train", 150), ("test", 60)) for name in pictures.subset(split=split).ids[:n]]
+    folder, repeats = tmp_path_factory.mktemp("features"), {"train": 2, "test": 4}
+    cohort = SimulatedWholeBrain(0, pictures.subset(ids=ids), folder, repeats=repeats, imagination=False, noise=0.5)
+    features = np.concatenate([cohort.features[kind] for kind in ("category", "keywords")], axis=1)
+    features = features - features[cohort.training].mean(axis=0)
+    targets = features @ np.random.default_rng(0).standard_normal((features.shape[1], 32))
+    targets = (targets / targets.std()).astype(np.float32)
+    known = []
+    for name in ("sub-01", "sub-02"):
+        subject = cohort.subject(name)
+        seen = {split: subject.average(split) for split in ("train", "test")}
+        standardise = Standardisation(*(part(seen["train"][1], axis=(0, 1))[None] for part in (np.mean, np.std)))
+        brain = [np.ascontiguousarray(standardise(seen[split][1]).swapaxes(1, 2)) for split in seen]
+        rows = [cohort.stimuli.table.index.get_indexer(seen[split][0]) for split in seen]
+        stimuli = seen["test"][0]
+        concepts = cohort.stimuli.table["concept"].loc[stimuli].to_numpy(dtype=str)
+        parts = (*brain, *(targets[own] for own in rows))
+        known.append(SubjectPictures(name, subject.parcels, subject.times, *parts, stimuli, concepts))
+    return known

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from braindecode_x.metrics import (
     bootstrap_difference,
     bootstrap_interval,
+    bootstrap_intervals,
+    holm,
     permutation_p_value,
     permute_within,
+    sign_flip_p_value,
     significance,
 )
 
@@ -61,6 +64,14 @@ def test_chunks_do_not_change_the_interval(monkeypatch):
     assert bootstrap_interval(VALUES, seed=3, n_resamples=1003) == whole
 
 
+@pytest.mark.parametrize("groups", [None, np.arange(50) // 3])
+def test_intervals_of_many_scores_are_those_of_each(groups, monkeypatch):
+    scores = np.random.default_rng(1).standard_normal((50, 4))
+    each = [bootstrap_interval(column, 5, 0.9, 300, groups) for column in scores.T]
+    monkeypatch.setattr(significance, "CHUNK", 50 * 7)
+    np.testing.assert_allclose(np.transpose(bootstrap_intervals(scores, 5, 0.9, 300, groups)), each, rtol=1e-9)
+
+
 def test_difference_is_paired():
     low, high = bootstrap_difference(VALUES + 0.1, VALUES, seed=0)
     assert low == pytest.approx(0.1)
@@ -98,6 +109,52 @@ def test_every_order_within_a_group_is_as_likely():
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.05  # groups are permuted independently
 
 
+def test_every_flip_of_signs_is_counted_once_where_there_are_few():
+    assert sign_flip_p_value([1, 2, 3], seed=0) == 1 / 8
+    assert sign_flip_p_value([-1, 2, 3], seed=0) == 2 / 8  # but for all of one sign, none is larger
+    assert sign_flip_p_value([1, 2, 3], seed=0, alternative="two-sided") == 2 / 8
+    assert sign_flip_p_value([-1, -2, -3], seed=0) == 1
+
+
+def test_all_differences_of_a_group_are_flipped_together():
+    pictures = np.repeat(np.arange(5), 3)
+    each = np.random.default_rng(0).normal(0.5, 1, 5)
+    assert sign_flip_p_value(np.repeat(each, 3), seed=0, groups=pictures) == sign_flip_p_value(each, seed=0)
+    assert sign_flip_p_value(np.repeat(each, 3), seed=0) < 0.5 * sign_flip_p_value(each, seed=0)
+    mixed = [3.0, -1, -1, -1, 1, 1]
+    assert sign_flip_p_value(mixed, seed=0, groups=list("aaaabb")) == 1 / 2  # sums 0 and 2
+
+
+def test_p_values_are_uniform_where_two_way_accuracy_is_at_chance():
+    """Ranks among 20 candidates are uniform when nothing is known; a picture's rank is alike in two people."""
+    rng, found = np.random.default_rng(0), []
+    for seed in range(400):
+        scores = 1 - np.repeat(rng.integers(0, 20, 25), 2) / 19 + rng.choice([-0.1, 0.1], 50)
+        found.append(sign_flip_p_value(scores - 0.5, seed, 400, groups=np.repeat(np.arange(25), 2)))
+    for level in (0.05, 0.2, 0.5, 0.8):
+        assert np.mean(np.array(found) <= level) == pytest.approx(level, abs=3.5 * (level * (1 - level) / 400) ** 0.5)
+
+
+def test_an_effect_is_found_more_often_the_larger_it_is():
+    found = [sign_flip_p_value(VALUES + shift, seed=0, n_permutations=2000) for shift in (-0.3, 0, 0.3, 0.6, 2)]
+    assert found == sorted(found, reverse=True)
+    assert found[-1] == 1 / 2001  # the observed signs count too
+    assert sign_flip_p_value(VALUES, 3, 500) == sign_flip_p_value(VALUES, 3, 500)
+
+
+def test_holms_correction_is_that_of_the_paper():
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm([0.5, 0.9, 0.2]), [1, 1, 0.6])
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_corrected_p_values_keep_their_order_between_their_own_and_bonferronis(p_values):
+    corrected = holm(p_values)
+    assert (corrected >= np.array(p_values)).all()
+    assert (corrected <= np.minimum(1, len(p_values) * np.array(p_values))).all()
+    assert (np.diff(corrected[np.argsort(p_values, kind="stable")]) >= 0).all()
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -109,10 +166,20 @@ def test_every_order_within_a_group_is_as_likely():
         (lambda: bootstrap_interval([1, 2], seed=0, groups=["a"]), r"groups: .*\(2,\), found \(1,\)"),
         (lambda: bootstrap_interval([1, 2], seed=0, level=95), "level: .*found 95"),
         (lambda: bootstrap_interval([1, 2], seed=0, n_resamples=0), "n_resamples: .*found 0"),
+        (lambda: bootstrap_intervals([1.0, 2.0], seed=0), r"values: expected \(n, m\).*\(2,\)"),
+        (lambda: bootstrap_intervals([[1.0, 2], [3, np.nan]], seed=0), r"values: .*nan at index \(1, 1\)"),
         (lambda: bootstrap_difference([1, 2], [1, 2, 3], seed=0), r"b: .*\(2,\), found \(3,\)"),
         (lambda: bootstrap_difference([1, 2], [1, np.inf], seed=0), "b: .*inf at index 1"),
         (lambda: permutation_p_value(0.5, []), "null: .*not empty"),
         (lambda: permutation_p_value(np.nan, [0.5]), "observed: .*nan"),
+        (lambda: sign_flip_p_value([0.1, np.nan], seed=0), "differences: .*nan at index 1"),
+        (lambda: sign_flip_p_value([0.1], seed=0), "differences: expected two or more, found 1"),
+        (lambda: sign_flip_p_value([1, 2], seed=0, groups=["a", "a"]), "groups: expected two or more, found 1"),
+        (lambda: sign_flip_p_value([1, 2], seed=0, groups=["a"]), r"groups: .*\(2,\), found \(1,\)"),
+        (lambda: sign_flip_p_value([1, 2], 0, n_permutations=0), "n_permutations: .*found 0"),
+        (lambda: sign_flip_p_value([1, 2], 0, alternative="less"), "alternative: .*found 'less'"),
+        (lambda: holm([0.5, 1.5]), "p_values: expected 0 to 1, found 0.5 to 1.5"),
+        (lambda: holm([]), "p_values: .*not empty"),
         (lambda: permute_within(["a", "b"], [0], 1, seed=0), r"groups: .*\(2,\), found \(1,\)"),
         (lambda: permute_within([], [], 1, seed=0), "labels: .*not empty"),
         (lambda: permute_within(["a"], [0], 0, seed=0), "n_permutations: .*found 0"),
