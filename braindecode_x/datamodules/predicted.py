@@ -152,9 +152,9 @@ class PredictedEmbeddings(L.LightningDataModule):
     data : CohortDataModule
         Brain activity and pictures.
     conditions : {"noisy", "predicted"}
-        What is trained on. ``predicted``, as published: predictions of training trials, which are better than a decoder
-        can do for new ones. ``noisy``: true embeddings that are disturbed as predictions of validation trials are, see
-        `PredictionNoise`; every second validation picture tells how, and validation is on the others.
+        What is trained on. ``predicted``, as published: predictions of training trials, though they are better than a
+        decoder can do for new ones. ``noisy``: true embeddings that are disturbed as predictions of validation trials
+        are, see `PredictionNoise`; every second validation picture tells how, and validation is on the others.
     draws : int
         With ``predicted``: how often the training trials are drawn, mixed and augmented as ``data`` says, and decoded.
     batch_size : int
@@ -173,7 +173,7 @@ class PredictedEmbeddings(L.LightningDataModule):
         self,
         decoder: str | Path,
         data: CohortDataModule,
-        conditions: Literal["noisy", "predicted"] = "noisy",
+        conditions: Literal["noisy", "predicted"] = "predicted",
         draws: int = 4,
         batch_size: int = 1024,
         seed: int = 0,
@@ -280,7 +280,13 @@ class PredictedEmbeddings(L.LightningDataModule):
         """Decode every second validation picture, or (1) the others."""
         trials = self._decoded("validation")
         chosen = set(sorted({trial.stimulus for trial in trials})[half::2])
-        return [trial for trial in trials if trial.stimulus in chosen]
+        found = [trial for trial in trials if trial.stimulus in chosen]
+        if len({trial.subject for trial in found}) < len(self.data.subjects):
+            raise ValueError(
+                "conditions: noisy needs two validation pictures or more that every subject saw, one to tell how "
+                "predictions differ and one to validate on; take predicted"
+            )
+        return found
 
     def _noisy(self) -> PredictedPictures:
         pictures = self._training_pictures()

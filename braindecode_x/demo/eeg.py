@@ -56,7 +56,7 @@ class EegSettings:
     repeats: Mapping[str, int] = field(default_factory=dict)
     d_model: int = 125
     epochs: int = 15
-    prior_epochs: int = 25
+    prior_epochs: int = 8
     width: float = 0.1
     step: float = 0.05
 

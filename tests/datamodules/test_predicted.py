@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from small_epochs import SmallEpochs
@@ -29,7 +31,7 @@ def decoder(tiny_clip, tmp_path):
 
 
 def test_predictions_are_those_of_the_decoder_folder_for_known_and_new_subjects(tiny_clip, decoder):
-    data = PredictedEmbeddings(decoder, data_module(tiny_clip), batch_size=7)
+    data = PredictedEmbeddings(decoder, data_module(tiny_clip), conditions="noisy", batch_size=7)
     assert list(data.sizes) == ["ben", "anna", "carl"]
     batches = list(data.test_dataloader())
     subject = torch.cat([batch.subject for batch in batches])
@@ -47,7 +49,7 @@ def test_predictions_are_those_of_the_decoder_folder_for_known_and_new_subjects(
 
 
 def test_noisy_conditions_are_drawn_anew_about_the_targets(tiny_clip, decoder):
-    data = PredictedEmbeddings(decoder, data_module(tiny_clip), batch_size=90)
+    data = PredictedEmbeddings(decoder, data_module(tiny_clip), conditions="noisy", batch_size=90)
     noise = data.noise
     assert noise.residuals.shape == (18, 8)
     validated = [name for batch in data.val_dataloader() for name in batch.stimulus]
@@ -108,9 +110,15 @@ def test_what_does_not_fit_is_refused(tiny_clip, decoder):
     other = EpochsDataModule(SmallEpochs(), ["ben"])
     with pytest.raises(ValueError, match=r"embeddings of another space: decoder folder"):
         PredictedEmbeddings(decoder, other).sizes  # noqa: B018
+    few = data_module(tiny_clip)
+    for name, whole in few.recordings.items():
+        left = whole.trials["split"].mask(whole.trials["stimulus"].isin(few.shown(name, "validation")[1:]), "predict")
+        few.recordings[name] = replace(whole, trials=whole.trials.assign(split=left))
+    with pytest.raises(ValueError, match="noisy needs two validation pictures or more"):
+        PredictedEmbeddings(decoder, few, conditions="noisy").val_dataloader()
     short = data_module(tiny_clip, tmax=0.05)
     with pytest.raises(ValueError, match="decoder folder"):
-        PredictedEmbeddings(decoder, short).sizes  # noqa: B018
+        PredictedEmbeddings(decoder, short, conditions="noisy").sizes  # noqa: B018
 
 
 def test_noise_of_tokens_is_that_of_their_values():

@@ -31,7 +31,7 @@ def data(tiny_clip, tmp_path, monkeypatch):
     model = EegDecoder(["anna", "ben"], *data.layout.shape, image_dim=8, options={"d_model": 12})
     known = {name: {"mean": torch.zeros(6, 1), "std": torch.ones(6, 1)} for name in data.subjects}
     BrainDecoder(model, data.space, known, layout=data.layout).save_pretrained(tmp_path / "decoder")
-    made = PredictedEmbeddings(tmp_path / "decoder", data, batch_size=60)
+    made = PredictedEmbeddings(tmp_path / "decoder", data, conditions="noisy", batch_size=60)
     decoded = PredictedEmbeddings._decoded
 
     def disturbed(self, split):
