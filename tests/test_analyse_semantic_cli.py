@@ -69,7 +69,7 @@ def test_imagination(run, tiny_decoder):
     run(*options, "--reconstructor", str(tiny_decoder), "--pictures", "3")
     assert kept.stat().st_mtime_ns == before
     more = read("imagination/statistics").set_index(["decoded", "against", "subject", "metric"]).sort_index()
-    pd.testing.assert_frame_equal(more.loc[["text", "image"]], statistics)
+    pd.testing.assert_frame_equal(more.loc[["image", "text"]], statistics)
     assert set(more.loc["reconstruction"].index.get_level_values("against")) == {"prompts", "pictures"}
     for name in ("permutations", "effect sizes", "reconstructions"):
         with Image.open(f"runs/analysis/imagination/{name}.png") as picture:

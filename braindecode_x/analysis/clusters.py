@@ -27,6 +27,7 @@ from braindecode_x.models.ridge import RidgeDecoder
 PERMUTATIONS = 10_000
 TYPICAL = 3  # concepts that name a cluster
 NEIGHBOURS, VOTES = 15, 5  # that a picture is linked with; that decide where another picture belongs
+FEWEST = 2  # test pictures in a cluster, and outside of it, that are worth a score
 STARTS = 20  # of k-means, of which the best is kept
 EXACT = 1e-9  # scores nearer than this are equal: sums in another order differ by rounding
 CHUNK = 500  # permutations or resamples at a time
@@ -203,7 +204,7 @@ def separation_table(
         ``cluster``, ``value`` (area under the ROC curve), ``low`` and ``high`` (95% bootstrap interval over pictures),
         ``chance``, ``p_value`` (one-sided), ``p_corrected`` (false discovery rate over networks times clusters of the
         subject; Benjamini & Hochberg 1995), ``n_positive`` (pictures of the cluster) and ``n`` (pictures). NaN for a
-        cluster with no test picture, or with all.
+        cluster of fewer than two test pictures, or of all but one.
 
     Raises
     ------
@@ -245,11 +246,15 @@ def _rows(
     table = []
     for row, (network, parcels) in enumerate(networks.items()):
         for column, cluster in enumerate(names):
-            own, drawn = value[row, column], np.nan_to_num(null[:, row, column], nan=0.5)
+            inside = int(truth[:, column].sum())
+            enough = FEWEST <= inside <= len(truth) - FEWEST
+            own = value[row, column] if enough else float("nan")
+            drawn = np.nan_to_num(null[:, row, column], nan=0.5)
             p_value = permutation_p_value(own - EXACT, drawn) if np.isfinite(own) else float("nan")
             about = {"subject": subject, "network": network, "parcels": parcels, "cluster": cluster, "value": own}
-            interval = {"low": low[row, column], "high": high[row, column], "chance": 0.5, "p_value": p_value}
-            table.append({**about, **interval, "n_positive": int(truth[:, column].sum()), "n": len(truth)})
+            bounds = (low[row, column], high[row, column]) if np.isfinite(own) else (float("nan"), float("nan"))
+            interval = {"low": bounds[0], "high": bounds[1], "chance": 0.5, "p_value": p_value}
+            table.append({**about, **interval, "n_positive": inside, "n": len(truth)})
     rows = pd.DataFrame(table)
     tested = rows["p_value"].notna()
     rows.insert(9, "p_corrected", np.nan)

@@ -39,6 +39,9 @@ def permutation_figure(
     grid = figure.subplots(len(comparisons), len(subjects), squeeze=False, sharex="row")
     for row, (names, own) in zip(grid, comparisons, strict=True):
         for axes, subject in zip(row, subjects, strict=True):
+            if subject not in set(own["subject"]):  # without text, or without pictures of the concepts
+                axes.set_axis_off()
+                continue
             score = own[own["subject"] == subject].iloc[0]
             axes.hist(nulls[(*names, subject)], bins=30, color="0.75")
             axes.axvline(score["chance"], color="0.5", linewidth=0.8, linestyle="--")
@@ -65,13 +68,14 @@ def effect_figure(statistics: pd.DataFrame) -> Figure:
         As of `permutation_figure`.
     """
     shown = statistics[statistics["metric"] == EFFECT_SIZE]
-    comparisons = list(shown.groupby(COMPARISON, sort=False))
+    order = list(dict.fromkeys(zip(shown["decoded"], shown["against"], strict=True)))
     subjects = list(shown["subject"].unique())
-    figure = Figure(figsize=(6.6, 1.2 + len(comparisons) * (0.35 + 0.12 * len(subjects))), layout="constrained")
+    figure = Figure(figsize=(6.6, 1.2 + len(order) * (0.35 + 0.12 * len(subjects))), layout="constrained")
     axes = figure.subplots()
     for number, subject in enumerate(subjects):
-        own = shown[shown["subject"] == subject].reset_index(drop=True)
-        places = np.arange(len(own)) + 0.7 * ((number + 0.5) / len(subjects) - 0.5)
+        own = shown[shown["subject"] == subject]
+        rows = [order.index(pair) for pair in zip(own["decoded"], own["against"], strict=True)]
+        places = np.array(rows) + 0.7 * ((number + 0.5) / len(subjects) - 0.5)
         spread = np.nan_to_num(np.abs(own[["low", "high"]].to_numpy().T - own["value"].to_numpy()))
         together = subject == EVERYONE
         colour, label = ("black", "all subjects") if together else (f"C{number}", subject)
@@ -80,7 +84,7 @@ def effect_figure(statistics: pd.DataFrame) -> Figure:
             own["value"], places, xerr=spread, fmt="o", markersize=5, color=colour, elinewidth=width, label=label
         )
     axes.axvline(0, color="0.5", linewidth=0.8, linestyle="--")
-    axes.set_yticks(range(len(comparisons)), [f"{decoded} to {against}" for (decoded, against), _ in comparisons])
+    axes.set_yticks(range(len(order)), [f"{decoded} to {against}" for decoded, against in order])
     axes.invert_yaxis()
     axes.set_xlabel("Cohen's d of matched less unmatched similarity")
     axes.spines[["top", "right"]].set_visible(False)
@@ -147,7 +151,7 @@ def cluster_figure(table: pd.DataFrame, subject: str) -> Figure:
         own.pivot(index="cluster", columns="network", values=name).loc[clusters, networks].to_numpy()
         for name in ("value", "p_corrected")
     )
-    labels = ["\n".join(textwrap.wrap(f"{name} ({counts[name]})", 36)) for name in clusters]
+    labels = ["\n".join(textwrap.wrap(f"{name} ({counts[name]})", 40)) for name in clusters]
     figure = Figure(figsize=(4.2 + 0.5 * len(networks), 1.9 + 0.42 * len(clusters)), layout="constrained")
     axes = figure.subplots()
     reach = max(float(np.nanmax(np.abs(values - 0.5))), 0.05)
@@ -157,8 +161,9 @@ def cluster_figure(table: pd.DataFrame, subject: str) -> Figure:
     _draw_stars(axes, values, corrected, reach)
     axes.set_title(f"{'all subjects' if subject == EVERYONE else subject}: which network separates which cluster")
     figure.colorbar(image, ax=axes, label="area under the ROC curve (chance 0.5)")
+    blank = "; blank: fewer than two pictures" if np.isnan(values).any() else ""
     stars = ", ".join(f"{star} p < {level:g}" for level, star in reversed(LEVELS.items()))
-    figure.supxlabel(f"{stars} (false discovery rate over the whole table)", size="small")
+    figure.supxlabel(f"{stars} (false discovery rate over the whole table){blank}", size="small")
     return figure
 
 

@@ -123,11 +123,14 @@ def test_p_values_are_uniform_where_networks_tell_nothing():
     assert np.mean(pooled <= 0.1) < 0.18
 
 
-def test_a_cluster_without_test_pictures_is_left_open():
+@pytest.mark.parametrize("n", [0, 1])
+def test_a_cluster_without_test_pictures_is_left_open(n):
     scores, stimuli, members = scored()
+    members.iloc[:n] = "rare"
     wider = np.concatenate([scores, scores[..., :1]], axis=2)
     table = separation_table({"anna": wider}, {"anna": stimuli}, members, NETWORKS, ["a", "b", "rare"], 50)
     rare = table[table["cluster"] == "rare"]
+    assert (rare["n_positive"] == n).all()
     assert rare[["value", "low", "p_value", "p_corrected"]].isna().all(axis=None)
     assert table.loc[table["cluster"] != "rare", "p_corrected"].notna().all()
 
