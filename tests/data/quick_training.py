@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning as L
 import torch
+import torch.multiprocessing as mp
 from lightning.pytorch.cli import LightningCLI
 
 from braindecode_x.datamodules.base import CohortDataModule
@@ -18,6 +20,22 @@ def trainer(epochs: int = 1, **options) -> L.Trainer:
     """Make a trainer on the CPU that shows and writes nothing."""
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
     return L.Trainer(max_epochs=epochs, accelerator="cpu", **(quiet | {"enable_checkpointing": False} | options))
+
+
+def in_two_processes(work: Callable[..., None], folder: Path) -> None:
+    """Call ``work(rank, folder)`` in two processes that gloo joins.
+
+    They are forked, which is quicker, where there is no accelerator whose autograd threads forbid it.
+    """
+    forked = not (torch.cuda.is_available() or torch.backends.mps.is_available())
+    mp.start_processes(_joined, (work, str(folder)), nprocs=2, start_method="fork" if forked else "spawn")
+
+
+def _joined(rank: int, work: Callable[..., None], folder: str) -> None:
+    torch.set_num_threads(1)  # a forked process has not the threads that were there
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
+    work(rank, folder)
+    torch.distributed.destroy_process_group()
 
 
 def decode_to_colours(data: CohortDataModule) -> None:

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import lightning as L
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from quick_training import decode_to_colours, trainer
+from quick_training import decode_to_colours, in_two_processes, trainer
 from small_cohort import SmallCohort
 from small_epochs import SmallEpochs
 
 from braindecode_x.callbacks import SaveDecoder, joined
 from braindecode_x.datamodules import BetasDataModule, EpochsDataModule
+from braindecode_x.datamodules.batch import Batch
 from braindecode_x.decoder import BrainDecoder
-from braindecode_x.models.eeg import ENCODERS
+from braindecode_x.models.eeg import ENCODERS, EegDecoder
 from braindecode_x.tasks import EegTask
 
 SMALL = {name: {"d_model": 20, "d_ff": 16, "dropout": 0.0, "conv_dropout": 0.1} for name in ("ATM-S", "ATM-E")}
@@ -113,3 +116,62 @@ def test_what_it_cannot_decode_is_refused(tiny_clip):
     for options in ({"unknown_share": 1.5}, {"mixup": -1}, {"lr": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(options))}: expected"):
             task(**options)
+
+
+def joint_batch() -> Batch:
+    drawn = torch.Generator().manual_seed(0)
+    brain, image, text = (torch.randn(8, *shape, generator=drawn) for shape in ((5, 60), (6,), (6,)))
+    return Batch(brain, torch.tensor([0, 1] * 4), [str(k) for k in range(8)], image_target=image, text_target=text)
+
+
+class Step(torch.nn.Module):
+    """The loss of a training step, of a network that neither drops out nor normalises by the batch."""
+
+    def __init__(self, world_size: int):
+        super().__init__()
+        torch.manual_seed(0)
+        self.task = EegTask(
+            options=SMALL["ATM-S"],
+            text_head=True,
+            mix={"clip_image": 1.0, "clip_text": 1.0, "mse_image": 1.0},
+            unknown_share=0.0,
+        )
+        model = EegDecoder(["a", "b"], 5, 60, image_dim=6, text_dim=6, options=SMALL["ATM-S"])
+        self.task.model, self.task.subjects = model.eval(), dict.fromkeys(model.subjects, 300)
+        self.task._trainer = SimpleNamespace(world_size=world_size, global_step=0)
+        self.task.log = lambda *_, **__: None
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        return self.task.training_step(batch, 0)
+
+    def found(self, loss: torch.Tensor) -> dict[str, torch.Tensor]:
+        gradients = {name: p.grad for name, p in self.task.named_parameters() if p.grad is not None}
+        return {"loss": loss.detach(), **gradients}
+
+
+def process(rank: int, folder: str) -> None:
+    whole, rows = joint_batch(), [slice(0, 5), slice(5, 8)][rank]
+    part = Batch(
+        whole.brain[rows],
+        whole.subject[rows],
+        whole.stimulus[rows],
+        image_target=whole.image_target[rows],
+        text_target=whole.text_target[rows],
+    )
+    step = Step(2)
+    both = torch.nn.parallel.DistributedDataParallel(step)
+    loss = both(part)
+    loss.backward()
+    torch.save(step.found(loss), f"{folder}/{rank}.pt")
+
+
+def test_two_processes_give_the_loss_and_gradients_of_the_joint_batch(tmp_path):
+    in_two_processes(process, tmp_path)
+    step = Step(1)
+    loss = step(joint_batch())
+    loss.backward()
+    expected = step.found(loss)
+    assert len(expected) > 20
+    for rank in range(2):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-3)

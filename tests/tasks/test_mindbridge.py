@@ -5,9 +5,8 @@ from dataclasses import replace
 import lightning as L
 import pytest
 import torch
-import torch.multiprocessing as mp
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
-from quick_training import decode_to_colours, trainer
+from quick_training import decode_to_colours, in_two_processes, trainer
 from small_cohort import SmallCohort
 
 from braindecode_x.callbacks import joined
@@ -148,7 +147,6 @@ def gradients(task: MindBridgeTask, module: torch.nn.Module) -> dict[str, torch.
 
 
 def worker(rank: int, folder: str) -> None:
-    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
     batch, rows = joint_batch(), [slice(0, 5), slice(5, 8)][rank]  # subject b is on the second process only
     part = Batch(
         batch.brain[rows],
@@ -172,11 +170,10 @@ def worker(rank: int, folder: str) -> None:
     loss = step()
     loss.backward()
     torch.save({"loss": loss.detach(), "gradients": gradients(task, task.model)}, f"{folder}/{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_give_the_loss_and_gradients_of_the_joint_batch(tmp_path):
-    mp.spawn(worker, (str(tmp_path),), nprocs=2)
+    in_two_processes(worker, tmp_path)
     task = small_task()
     loss = task.loss_terms(joint_batch())["total"]
     loss.backward()

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import os
+
 import lightning as L
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from quick_training import trainer
+from quick_training import in_two_processes, trainer
 from torch.utils.data import DataLoader
 
 from braindecode_x.callbacks import SaveDecoder
@@ -130,3 +132,32 @@ def test_what_does_not_fit_is_refused(tmp_path):
         model.predict_step(None, 0)
     with pytest.raises(ValueError, match="lr: expected"):
         task(lr=0.0)
+
+
+class Seen(L.Callback):
+    """Keeps the training windows of a process."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        self.windows = [*getattr(self, "windows", []), batch.brain.clone()]
+
+
+def process(rank: int, folder: str) -> None:
+    """Train as torchrun would let one of two processes do."""
+    about = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "GROUP_RANK": 0}
+    os.environ.update({name: str(value) for name, value in about.items()}, TORCHELASTIC_RUN_ID="test")
+    seen, model = Seen(), task()
+    run = trainer(1, strategy="ddp", devices=2, callbacks=[seen])
+    run.fit(model, datamodule=data_module())
+    left = {"windows": torch.cat(seen.windows), "weights": model.model.state_dict()}
+    torch.save(left | {"loss": run.callback_metrics["val/loss"]}, f"{folder}/{rank}.pt")
+
+
+def test_two_processes_train_one_network_on_windows_of_their_own(tmp_path):
+    in_two_processes(process, tmp_path)
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    assert len(first["windows"]) == len(second["windows"]) == 4 * 32
+    windows = torch.cat([first["windows"], second["windows"]])
+    assert len(windows.unique(dim=0)) == len(windows)
+    for name, value in first["weights"].items():
+        assert torch.equal(value, second["weights"][name]), name
+    assert first["loss"] == second["loss"]
