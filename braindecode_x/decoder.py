@@ -74,7 +74,7 @@ class BrainDecoder:
             (n, voxels), (n, channels, times) or (n, volumes, parcels), as recorded: not standardised. Of ``mne.Epochs``
             the channels and times are taken that are decoded.
         subject : str
-            A new one, where the network takes such, is standardised by its own trials.
+            A new one, where the network takes such, is standardised by its own trials if those of training were.
         mask : array of bool, optional
             Of one trial's shape, or one that extends to it: where it is false, activity is set to its mean. For epochs
             (channels, 1) masks electrodes and (times,) a time window; for windows (parcels,) masks parcels.
@@ -93,7 +93,9 @@ class BrainDecoder:
         if new and not getattr(self.model, "takes_new_subjects", False):
             raise unknown_name("subject of the decoder", subject, self.subjects)
         brain = self._checked(recording, subject)
-        if new:
+        if new and self._as_recorded:
+            mean, std = torch.zeros(()), torch.ones(())
+        elif new:
             axes = (0,) if self.layout is None else self.layout.pooled_axes
             mean = brain.mean(axes, keepdim=True)
             std = brain.std(axes, correction=0, keepdim=True)
@@ -107,6 +109,12 @@ class BrainDecoder:
         output = self.model(brain, torch.full((len(brain),), number))
         text = None if output.text is None else self.text_space.normalised(output.text)
         return self.space.normalised(output.image), text
+
+    @property
+    def _as_recorded(self) -> bool:
+        """Whether it was trained on recordings that were left as they are, see `WindowsDataModule`."""
+        known = self.statistics.values()
+        return bool(known) and all(bool((s["mean"] == 0).all() and (s["std"] == 1).all()) for s in known)
 
     def _checked(self, recording: np.ndarray | torch.Tensor | mne.BaseEpochs, subject: str) -> torch.Tensor:
         what = f"{trials_of(self.layout)} of {subject}"

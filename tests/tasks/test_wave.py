@@ -90,6 +90,14 @@ def test_the_folder_predicts_what_the_task_predicts_also_with_a_mask(tiny_clip, 
         decoder.predict(windows, "ben")
 
 
+def test_windows_that_were_left_as_in_their_runs_are_left_so_of_new_subjects(tiny_clip):
+    model = task()
+    trainer().fit(model, datamodule=data_module(tiny_clip, n_training_pictures=40, standardise=False))
+    _, windows = SmallRuns().subject("carl").average("test")
+    known, new = (model.decoder.predict(windows, name)[0] for name in ("anna", "carl"))
+    torch.testing.assert_close(new, known)
+
+
 def test_pretrained_weights_are_taken_by_name_and_thaw(tiny_clip, tmp_path, pretrained):
     known = PretrainedWave.from_pretrained(pretrained).for_parcels(PARCELS, "folder").model.state_dict()
     moved = {}
