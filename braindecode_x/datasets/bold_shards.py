@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
 import warnings
 import zlib
@@ -119,7 +120,7 @@ def write_shards(
     write_json(folder / PARCELS, cohort.parcels.to_dict())
     index = _read_index(folder / INDEX) if (folder / INDEX).is_file() else pd.DataFrame(columns=list(COLUMNS))
     for name in track(subjects, "write shards", disable=not progress):
-        if index["shard"].str.startswith(f"{name}-").any():
+        if index["shard"].str.fullmatch(rf"{re.escape(name)}-\d+\.tar").any():
             continue
         runs = cohort.runs(name)
         starts = range(0, len(runs), runs_per_shard)
@@ -148,14 +149,15 @@ def read_shard(shard: str | Path, skipped: list[str] | None = None) -> Iterator[
     ParcelRun
     """
     ends: list[str] = []
-    for sample in _samples(str(shard), ends):
+    repeated: list[str] = []
+    for sample in _samples(str(shard), ends, repeated):
         try:
             yield _run(sample)
         except (KeyError, ValueError, TypeError, EOFError) as error:
             if not ends:
                 _skip(f"{shard}: run {sample['__key__']!r} is skipped: {error}", skipped)
-    for end in ends:
-        _skip(end, skipped)
+    for why in (*repeated, *ends):
+        _skip(why, skipped)
 
 
 def shard_names(shards: str | Path | Sequence[str | Path]) -> list[str]:
@@ -242,8 +244,11 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"events: {type(value).__name__} cannot be written; expected text and numbers")
 
 
-def _samples(shard: str, ends: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the members of each run; an early end of the tar goes to ``ends`` before the run that it cuts."""
+def _samples(shard: str, ends: list[str], repeated: list[str]) -> Iterator[dict[str, Any]]:
+    """Yield the members of each run; an early end of the tar goes to ``ends`` before the run that it cuts.
+
+    Members that are there twice go to ``repeated``.
+    """
 
     def files(stream: Any) -> Iterator[dict[str, Any]]:
         try:
@@ -259,7 +264,7 @@ def _samples(shard: str, ends: list[str]) -> Iterator[dict[str, Any]]:
             ends.append(f"{shard}: cut off or damaged, what follows is skipped ({error})")
 
     def twice(error: Exception) -> bool:
-        ends.append(f"{shard}: {error.args[0]}")
+        repeated.append(f"{shard}: {error.args[0]}")
         return True
 
     try:

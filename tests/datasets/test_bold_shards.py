@@ -100,6 +100,12 @@ def test_a_cohort_is_written_subject_by_subject_and_goes_on(tmp_path: Path) -> N
         write_shards(cohort, tmp_path / "other", subjects=["sub-3"])
 
 
+def test_a_subject_whose_name_begins_anothers_is_written_too(tmp_path: Path) -> None:
+    cohort = SmallRuns()
+    cohort.subjects = ("sub-01-late", "sub-01")
+    assert len(write_shards(cohort, tmp_path)) == 6
+
+
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 def test_a_truncated_shard_gives_what_is_whole_and_is_counted(tmp_path: Path, share: float) -> None:
     runs = [make_run(f"run-{number}", 2000) for number in range(4)]
@@ -159,6 +165,20 @@ def test_a_bad_run_is_skipped_and_its_neighbours_are_read(tmp_path: Path, kind: 
     assert len(skipped) == 1
     assert "b.tar: run 'sub-01_run-2' is skipped" in skipped[0]
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_member_that_is_there_twice_does_not_hide_what_is_damaged_behind_it(tmp_path: Path) -> None:
+    good, file = make_run("run-1"), tmp_path / "a.tar"
+    content = {"bold.pyd": pickle.dumps(good.bold), "t_r.pyd": pickle.dumps(np.float32(2))}
+    with webdataset.TarWriter(str(file), encoder=False) as tar:
+        for change in ({}, {"bold.pyd": content["bold.pyd"]}):
+            tar.write({"__key__": "run-1", **(change or content)})
+        tar.write({"__key__": "run-2", **content, "bold.pyd": b"no pickle"})
+    skipped: list[str] = []
+    with pytest.warns(UserWarning, match="run 'run-2' is skipped"):
+        assert [run.name for run in read_shard(file, skipped)] == ["run-1"]
+    assert len(skipped) == 2
+    assert any("duplicate file name" in why for why in skipped)
 
 
 def test_foreign_shards_are_read_once_for_their_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
