@@ -27,7 +27,14 @@ import pandas as pd
 from nilearn.interfaces.bids import get_bids_files, parse_bids_filename
 
 from braindecode_x.datasets.images import is_nifti
-from braindecode_x.datasets.trial_tables import match_pictures, picture_splits, read_events, read_table, refuse_rows
+from braindecode_x.datasets.trial_tables import (
+    match_pictures,
+    picture_splits,
+    read_events,
+    read_table,
+    refuse_rows,
+    refuse_unlabelled,
+)
 from braindecode_x.files import read_json, unknown_name
 from braindecode_x.stimuli import FileStimuli, FolderStimuli, ObjectStimuli, Stimuli
 
@@ -95,6 +102,8 @@ class BoldRecordings:
     Attributes
     ----------
     name : str
+    column : str
+    trial_types : list of str or None
     subjects : tuple of str
     stimuli : Stimuli
         The pictures that events name.
@@ -121,6 +130,7 @@ class BoldRecordings:
     ):
         source = Path(source)
         self.name, raw = source.resolve().name, None if raw is None else Path(raw)
+        self.column, self.trial_types = column, None if trial_types is None else list(trial_types)
         runs = _derivatives(source, task, space, raw) if source.is_dir() else _table(source)
         found = list(dict.fromkeys(run.subject for run in runs))
         for name in subjects or ():
@@ -266,6 +276,7 @@ def _join(where: str, parts: list[pd.DataFrame], folder: str | Path | None, seed
     rows = pd.concat(parts, ignore_index=True)
     text = rows.select_dtypes(exclude="number").columns
     rows[text] = rows[text].fillna("").replace("n/a", "")
+    refuse_unlabelled(where, rows)
     stimuli: Stimuli = ObjectStimuli() if str(folder) == OBJECTS else FolderStimuli(folder)
     if isinstance(stimuli, FolderStimuli):
         rows["stimulus"] = match_pictures(where, rows, stimuli)

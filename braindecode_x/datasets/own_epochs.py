@@ -25,7 +25,6 @@ import mne
 import numpy as np
 import pandas as pd
 
-from braindecode_x.datasets.cohort import SPLITS
 from braindecode_x.datasets.epoch_files import channel_rows, open_epochs, read_signal
 from braindecode_x.datasets.epochs import EpochsCohort, EpochsLayout, SubjectEpochs
 from braindecode_x.datasets.trial_tables import (
@@ -34,7 +33,7 @@ from braindecode_x.datasets.trial_tables import (
     match_pictures,
     picture_splits,
     read_table,
-    refuse_rows,
+    refuse_unlabelled,
 )
 from braindecode_x.files import unknown_name
 from braindecode_x.stimuli import FolderStimuli
@@ -197,10 +196,7 @@ def join_pictures(
     ValueError
         A picture is not there, a trial has none, or splits are wrong or cannot be drawn.
     """
-    unlabelled = rows["stimulus"] == ""
-    if "split" in rows:
-        unlabelled &= rows["split"].isin([*SPLITS, ""])
-    refuse_rows(where, rows, unlabelled, "no picture (drop them, or give them the split 'predict' to decode them)")
+    refuse_unlabelled(where, rows)
     rows = rows.assign(stimulus=match_pictures(where, rows, pictures))
     named = set(rows["stimulus"]) - {""}
     rows["split"] = picture_splits(where, rows, seed)

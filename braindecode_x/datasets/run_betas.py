@@ -100,6 +100,8 @@ class RunBetas(BetasCohort):
             betas = trial_betas(np.asarray(run.bold, float), trials, run.tr, self.method, **options)  # type: ignore
         except ValueError as error:
             raise ValueError(f"{run.name}: {error}") from error
+        if self.standardise_runs and len(trials) < 2:
+            raise ValueError(f"{run.name}: 1 trial; expected at least 2 to standardise over, or no standardise_runs")
         if self.standardise_runs:
             betas = zscored(betas)
         return betas.astype(np.float32), trials

@@ -148,6 +148,15 @@ def match_pictures(where: object, rows: pd.DataFrame, pictures: FolderStimuli) -
     return found
 
 
+def refuse_unlabelled(where: object, rows: pd.DataFrame) -> None:
+    """Raise a ValueError where trials name no picture and have no split that says that they are to be decoded."""
+    unlabelled = rows["stimulus"] == ""
+    if "split" in rows:
+        unlabelled &= rows["split"].isin([*SPLITS, ""])
+    remedy = f"drop them, or give them the split {UNLABELLED!r} to decode them"
+    refuse_rows(where, rows, unlabelled, f"no picture ({remedy})")
+
+
 def check_splits(where: object, rows: pd.DataFrame) -> pd.Series:
     """Return every trial's split as the column ``split`` says, ``predict`` for unlabelled trials without one.
 

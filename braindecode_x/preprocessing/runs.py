@@ -47,7 +47,8 @@ def preprocess_runs(
 ) -> PreprocessedRuns:
     """Parcellate and clean every run.
 
-    A run of this that was cut goes on: runs that are there are kept. More subjects can be added later.
+    A run of this that was cut goes on: runs that are there are kept. More subjects, and more of their runs, can be
+    added later; a run whose folder is removed is made anew, or gone when it is none of the recordings any more.
 
     Parameters
     ----------
@@ -95,7 +96,7 @@ def preprocess_runs(
         _refuse_other_tr(first, run.name, tr)
         first = first or (run.name, tr)
     for name in recordings.subjects:
-        write_json(output / name / RUNS, [run.name for run in recordings.runs(name)])
+        _list_runs(output, name, [run.name for run in recordings.runs(name)])
     return PreprocessedRuns(output)
 
 
@@ -150,7 +151,8 @@ def _claim(output: Path, recordings: BoldRecordings, settings: FmriSettings, atl
     hashes = {file.name: file_hash(file) for file in atlas.files}
     objects = isinstance(recordings.stimuli, ObjectStimuli)
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(settings).items()}
-    wanted = {"recordings": recordings.name, "pictures": OBJECTS if objects else "folder", **plain}
+    events = {"column": recordings.column, "trial_types": recordings.trial_types}
+    wanted = {"recordings": recordings.name, "pictures": OBJECTS if objects else "folder", **events, **plain}
     claim_folder(output, {**wanted, "atlas_files": hashes}, "runs", overwrite)
     table = recordings.stimuli.table
     _write_pictures(output, table.assign(file="") if objects else table)
@@ -177,6 +179,14 @@ def _write_pictures(output: Path, table: pd.DataFrame) -> None:
             )
         table = pd.concat([table, before.drop(index=both)]).fillna("")
     write_stimuli(output, table)
+
+
+def _list_runs(output: Path, subject: str, names: list[str]) -> None:
+    """Note the runs of a subject: those of another task, that were made before, and these."""
+    file = output / subject / RUNS
+    before = read_json(file) if file.is_file() else []
+    there = [name for name in before if (run_folder(output, subject, name) / RUN).is_file()]
+    write_json(file, list(dict.fromkeys([*there, *names])))
 
 
 def _inputs(run: BoldRun) -> dict[str, dict[str, Any]]:

@@ -98,6 +98,12 @@ def test_imagined_and_unlabelled_trials_may_go_beside_seen_ones(study):
     assert (recordings.stimuli.table["split"] == "test").sum() == 3
 
 
+def test_events_of_a_chosen_type_name_a_picture(made):
+    assert BoldRecordings(derivatives(made), trial_types=["picture"]).subjects == ("sub-01", "sub-02")
+    with pytest.raises(ValueError, match=r"30 of 60 rows name no picture .*: line 3 of .*sub-01"):
+        BoldRecordings(derivatives(made), trial_types=["picture", "answer"])
+
+
 def test_events_can_name_the_embedded_pictures(study):
     objects = ObjectStimuli().subset(rendering="fluent3d")
     chosen = [objects.subset(split=split).ids[0] for split in ("train", "validation", "test")]

@@ -88,6 +88,19 @@ def test_a_cohorts_runs_become_betas_that_mindbridges_batches_hold(tiny_clip):
     assert next(iter(data.train_dataloader())).brain.shape == (8, 12)
 
 
+class Single(Two):
+    def runs(self, subject: str):
+        events = pd.DataFrame({"onset": [4.0], "duration": 1.0, "stimulus": self.stimuli.ids[:1], "split": "train"})
+        bold = np.random.default_rng(0).standard_normal((N, 3)).astype(np.float32)
+        return [ParcelRun("run-0", bold, TR, events)]
+
+
+def test_one_trial_of_a_run_cannot_be_standardised():
+    with pytest.raises(ValueError, match="run-0: 1 trial; expected at least 2 to standardise over"):
+        RunBetas(Single()).subject("anna")
+    assert RunBetas(Single(), standardise_runs=False).subject("anna").betas.any()
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(ValueError, match="unknown method 'lsb'; did you mean 'ls"):
         RunBetas(Two(), method="lsb")

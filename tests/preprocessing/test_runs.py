@@ -154,6 +154,19 @@ def test_other_settings_or_inputs_do_not_mix(made, study, tmp_path):
     process(made, study, tmp_path / "out", detrend=False, overwrite=True)
 
 
+def test_another_task_may_follow_but_not_other_events(made, tmp_path):
+    def done(**options) -> list[str]:
+        recordings = BoldRecordings(derivatives(made), subjects=["sub-01"], **options)
+        cohort = preprocess_runs(recordings, tmp_path / "out", settings(made), progress=False)
+        return [run.name.partition("_task-")[2] for run in cohort.runs("sub-01")]
+
+    assert done(task="look") == ["look_run-1", "look_run-2"]
+    with pytest.raises(ValueError, match=r"runs of other settings \(different: trial_types\)"):
+        done(task="look", trial_types=["picture"])
+    assert done(task="rest") == ["look_run-1", "look_run-2", "rest"]
+    assert len(PreprocessedRuns(tmp_path / "out").subject("sub-01").windows) == 20
+
+
 def test_the_same_twice_is_the_same(made, tmp_path):
     first, second = (process(made, made, tmp_path / name).runs("sub-02")[0] for name in ("a", "b"))
     np.testing.assert_array_equal(first.bold, second.bold)
