@@ -51,6 +51,9 @@ class PretrainingDataModule(L.LightningDataModule):
         Windows among which the next one is drawn.
     seed : int
         Of everything random.
+    without_splits : sequence of str
+        Leave out runs that hold trials of these splits, for example ``["test"]``: then nothing of the BOLD that is
+        decoded later was seen. Not of shards, whose runs are not looked through for events.
 
     Attributes
     ----------
@@ -84,6 +87,7 @@ class PretrainingDataModule(L.LightningDataModule):
         workers: int = 0,
         shuffle_buffer: int = 2000,
         seed: int = 0,
+        without_splits: Sequence[str] = (),
     ):
         super().__init__()
         if cohort is not None and shards is not None:
@@ -104,7 +108,9 @@ class PretrainingDataModule(L.LightningDataModule):
         for name in subjects or ():
             if cohort is None or name not in cohort.subjects:
                 raise unknown_name("subject", name, cohort.subjects if cohort else ["(of shards, name runs held out)"])
-        self.cohort, self.shards, self.subjects = cohort, shards, subjects
+        if without_splits and shards is not None:
+            raise ValueError("without_splits: shards are not looked through for events")
+        self.cohort, self.shards, self.subjects, self.without_splits = cohort, shards, subjects, tuple(without_splits)
         self.length, self.stride, self.min_volumes, self.held_out = length, stride, min_volumes, held_out
         self.batch_size, self.workers, self.shuffle_buffer, self.seed = batch_size, workers, shuffle_buffer, seed
         self._runs: Sequence[ParcelRun] | None = None
@@ -215,12 +221,17 @@ class PretrainingDataModule(L.LightningDataModule):
 
     @cached_property
     def _in_memory(self) -> Sequence[ParcelRun]:
-        if self._runs is not None:
-            return self._runs
-        if self.cohort is None:
-            raise ValueError("no runs: give a cohort or shards")
-        names = self.cohort.subjects if self.subjects is None else self.subjects
-        return [run for name in names for run in self.cohort.runs(name)]
+        runs = self._runs
+        if runs is None:
+            if self.cohort is None:
+                raise ValueError("no runs: give a cohort or shards")
+            names = self.cohort.subjects if self.subjects is None else self.subjects
+            runs = [run for name in names for run in self.cohort.runs(name)]
+        splits = [set() if run.events is None else set(run.events["split"]) for run in runs]
+        for name in self.without_splits:
+            if not any(name in each for each in splits):
+                raise unknown_name("split to leave out", name, set().union(*splits))
+        return [run for run, each in zip(runs, splits, strict=True) if not each.intersection(self.without_splits)]
 
     def _held_out(self, runs: pd.Series) -> set[str]:
         names = sorted(set(runs))

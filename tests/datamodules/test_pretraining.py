@@ -5,15 +5,17 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import lightning as L
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-import torch.multiprocessing as mp
 from lightning.pytorch.callbacks import ModelCheckpoint
+from quick_training import in_two_processes
 
 from braindecode_x.datamodules import run_windows
 from braindecode_x.datamodules.pretraining import PretrainingDataModule
@@ -137,14 +139,12 @@ def test_a_shard_that_cannot_be_read_any_more_is_said(tmp_path: Path) -> None:
 
 
 def process(rank: int, folder: str, names: dict) -> None:
-    torch.distributed.init_process_group("gloo", f"file://{folder}/meet", rank=rank, world_size=2)
     for name, source in names.items():
         data = module(source)
         loaders = {"train": data.train_dataloader(), "validation": data.val_dataloader()}
         found = {split: [windows_of([batch]) for batch in loader] for split, loader in loaders.items()}
         lengths = {split: len(loader) for split, loader in loaders.items()}
         torch.save((found, lengths), f"{folder}/{name}-{rank}.pt")
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_share_out_the_windows(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_two_processes_share_out_the_windows(tmp_path: Path) -> None:
     names = {"memory": runs, "few": few, "many": many}
     for folder in (few, many):
         module(folder).prepare_data()
-    mp.start_processes(process, (str(tmp_path), names), nprocs=2, start_method="fork")  # as loaders start workers
+    in_two_processes(partial(process, names=names), tmp_path)
     held = [6, 7]
     for name in names:
         (first, lengths), (second, other_lengths) = (torch.load(tmp_path / f"{name}-{rank}.pt") for rank in range(2))
@@ -297,6 +297,22 @@ def test_a_training_that_was_cut_goes_on_with_the_epochs_that_follow(tmp_path: P
 def test_bad_options_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         _ = module(make_runs(), **options).index
+
+
+def test_runs_of_a_split_may_be_left_out() -> None:
+    """So that nothing of the BOLD that is decoded later is seen."""
+    splits = ["train", "test", "validation", None, "train", "test"]
+    runs = []
+    for run, split in zip(make_runs(), splits, strict=False):
+        trial = pd.DataFrame({"onset": [0.0], "duration": 1.0, "stimulus": "cat", "split": split})
+        runs.append(ParcelRun(run.name, run.bold, run.tr, None if split is None else trial))
+    data = module(runs, without_splits=["test"], held_out=["sub-01*"])
+    assert {run for run, _, _ in windows_of(data.train_dataloader())} == {0, 4}
+    assert {run for run, _, _ in windows_of(data.val_dataloader())} == {2, 3}
+    with pytest.raises(ValueError, match="unknown split to leave out 'tst'; did you mean 'test'"):
+        _ = module(runs, without_splits=["tst"]).index
+    with pytest.raises(ValueError, match="without_splits: shards are not looked through for events"):
+        PretrainingDataModule(shards="corpus", without_splits=["test"])
 
 
 def test_bad_runs_are_refused() -> None:
