@@ -8,14 +8,19 @@ import pandas as pd
 import pytest
 from bold5000.make import make
 from quick_training import PIPELINES, built
-from small_runs import PARCELS
+from small_runs import PARCELS, SmallRuns
 
 from braindecode_x.clip import EmbeddingSpace
 from braindecode_x.datamodules import PredictedEmbeddings, PretrainingDataModule, WindowsDataModule
+from braindecode_x.datasets.bold_recordings import OBJECTS
+from braindecode_x.datasets.preprocessed_runs import PARCELS as RUN_PARCELS
+from braindecode_x.datasets.preprocessed_runs import RUNS, WINDOWS, write_run
+from braindecode_x.datasets.stimuli_tables import write_stimuli
 from braindecode_x.datasets.windows_layout import WindowsLayout
 from braindecode_x.decoder import BrainDecoder
 from braindecode_x.diffusion.prior import EmbeddingPrior
 from braindecode_x.embeddings import Embeddings
+from braindecode_x.files import SETTINGS, write_json
 from braindecode_x.lightning_cli import main
 from braindecode_x.models.pretrained_wave import PretrainedWave
 from braindecode_x.tasks import PretrainingTask, PriorTask, WaveTask
@@ -33,6 +38,33 @@ def test_configurations_on_the_simulated_subjects(name):
     task, data = TASKS[name]
     assert (type(run.model), type(run.datamodule)) == (task, data)
     assert run.trainer.default_root_dir.endswith(name)
+
+
+def write_preprocessed(folder: Path) -> None:
+    """Write the small cohort's runs as ``preprocess fmri`` does."""
+    cohort = SmallRuns()
+    write_json(folder / SETTINGS, {"recordings": "small", "pictures": OBJECTS})
+    write_json(folder / WINDOWS, {"n_volumes": cohort.n_volumes, "delay": cohort.delay})
+    write_json(folder / RUN_PARCELS, cohort.parcels.to_dict())
+    write_stimuli(folder, cohort.stimuli.table.assign(file=""))
+    for subject in cohort.subjects:
+        for run in cohort.runs(subject):
+            write_run(folder, subject, run, {})
+        write_json(folder / subject / RUNS, [run.name for run in cohort.runs(subject)])
+
+
+def test_runs_of_ones_own_are_trained_on(tiny_clip, tmp_path, monkeypatch):
+    write_preprocessed(tmp_path / "parcels")
+    monkeypatch.chdir(tmp_path)
+    quick = ["--trainer.max_epochs", "1", "--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+    small = ["--model.init_args.d_model", "16", "--model.init_args.n_layers", "1", "--data.init_args.stride", "20"]
+    main(["fit", "--config", str(PIPELINES / "wave_pretraining_own_runs.yaml"), *quick, *small])
+    assert PretrainedWave.from_pretrained("runs/wave_pretraining_own_runs/wave").parcels == PARCELS
+    main(["fit", "--config", str(PIPELINES / "wave_own_runs.yaml"), "--data.init_args.clip", str(tiny_clip), *quick])
+    decoder = BrainDecoder.from_pretrained("runs/wave_own_runs/decoder")
+    assert decoder.model.options["d_model"] == 16
+    assert decoder.layout.shape == (4, 12)
+    assert decoder.subjects == list(SmallRuns.subjects)
 
 
 def test_the_papers_configuration_trains_as_published(tmp_path, monkeypatch):
