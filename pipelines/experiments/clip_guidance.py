@@ -34,6 +34,7 @@ CANDIDATES = (1, 2, 4)
 def draw(table: pd.DataFrame, mean_pixcorr: float, target: Path) -> None:
     """Draw scores against the length of the step, a line a number of candidates."""
     figure, panels = plt.subplots(1, 4, figsize=(14, 3.4), layout="constrained")
+    table = table.sort_values(["candidates", "clip_guidance"])
     for axes, metric in zip(panels, ("100-way", "two-way", "PixCorr", "CPU seconds"), strict=True):
         for number, own in table.groupby("candidates"):
             label = f"best of {number}" if number > 1 else "one candidate"
