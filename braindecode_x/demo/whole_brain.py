@@ -49,7 +49,7 @@ class WholeBrainSettings:
     subjects: tuple[str, ...] = ("sub-01",)
     repeats: Mapping[str, int] = field(default_factory=lambda: {"train": 2, "validation": 2, "test": 3})
     resolution: int = 6
-    people: int = 24
+    people: int = 16
     pretraining_epochs: int = 4
     epochs: int = 20
     permutations: int = 10_000
