@@ -114,7 +114,7 @@ def test_the_figure_shows_networks_by_what_is_lost_with_their_values(found, tabl
     assert [label.get_text() for label in rows.get_yticklabels()] == [f"{name} ({sizes[name]})" for name in order]
     alone = shown[shown["parcels"] == "leave-in"].set_index("network")["value"]
     points = {bar.lines[0].get_color(): bar.lines[0] for bar in rows.containers}
-    np.testing.assert_allclose(points["C0"].get_xdata(), alone[order])
+    np.testing.assert_allclose(np.asarray(points["C0"].get_xdata(), float), alone[order])
     starred = [text for text in rows.texts if text.get_text() and text.get_color() == "C0"]
     assert len(starred) == len(CONTENT)
     markers = [len(axes.collections[0].get_offsets()) for axes in rest if axes.collections]
