@@ -317,7 +317,7 @@ def match_statistics(
             own = [scores[name][metric] for name in names]
             drawn = [each[np.arange(len(each)), columns[name]] for name, each in zip(names, own, strict=True)]
             values, null = np.concatenate([np.diag(each) for each in own]), np.concatenate(drawn, axis=1).mean(axis=1)
-            chance = round(np.average([each.mean() for each in own], weights=[len(each) for each in own]), 9)
+            chance = round(np.average([each.mean() for each in own], weights=[len(each) for each in own]), 6) + 0.0
             sign = -1 if metric == RANK else 1
             p_value = permutation_p_value(sign * values.mean() - EXACT, sign * null)
             low, high = bootstrap_interval(values, seed, n_resamples=RESAMPLES, groups=groups)
