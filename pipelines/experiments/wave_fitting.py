@@ -102,5 +102,5 @@ def experiment_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, default=Path("pipelines/experiments"))
     parser.add_argument("--work", type=Path, default=Path("runs/wave_experiments"), help="keeps trained networks")
     parser.add_argument("--epochs", type=int, default=20, help="of every training with all pictures")
-    parser.add_argument("--seeds", type=int, default=2, help="how often every network is trained")
+    parser.add_argument("--seeds", type=int, default=1, help="how often every network is trained")
     return parser
