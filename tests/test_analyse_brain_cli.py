@@ -126,3 +126,10 @@ def test_bad_input_ends_with_what_it_is(run, trained):
     for name in ("networks", "attribution"):
         message = run(name, "--data", "epochs.yaml", ok=False)
         assert "expected windows of BOLD (WindowsDataModule), found EpochsDataModule" in message
+
+
+def test_similarity_of_windows_goes_by_volumes(run, trained):
+    run("similarity", "--decoder", str(trained))
+    over_time = read("similarity/geometry over time/anna")
+    assert over_time["start"].nunique() == 4  # of small_runs
+    assert read("similarity/geometry")["subject"].tolist() == ["anna", "ben"]

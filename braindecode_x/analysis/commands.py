@@ -129,9 +129,9 @@ def similarity(metric: str = "2-way", width: float = 0.1, step: float = 0.05, **
     metric
         What the figure of categories shows; the tables have all.
     width
-        Of the windows in which responses are compared with embeddings, seconds (EEG and MEG).
+        Of the windows in which responses are compared with embeddings, seconds; a sample or a volume at least.
     step
-        From one window to the next, seconds.
+        From one window to the next, seconds; a sample or a volume at least.
     **study
         What is analysed: here also betas.
     """

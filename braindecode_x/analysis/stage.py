@@ -130,7 +130,12 @@ def analyse_similarity(settings: StudySettings, metric: str, width: float, step:
     """Ask what is found and what is confused; see `braindecode_x.analysis.commands.similarity`."""
     study = open_study("similarity", settings)
     data = study.data
-    windows = None if data.layout is None else time_windows.sliding_windows(data.layout.times, width, step)
+    windows = None
+    if data.layout is not None:
+        times = data.layout.times
+        sample = float(times[1] - times[0]) if len(times) > 1 else 0.0
+        width, step = max(width, sample), max(step, sample)
+        windows = time_windows.sliding_windows(times, width, step)
     study.claim(width=width, step=step)
     decoded = {name: _decoded(study, name) for name in data.subjects}
     known = data.cohort.stimuli.table
