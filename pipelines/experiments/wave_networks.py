@@ -97,7 +97,7 @@ def imagined(decoders: dict[str, BrainDecoder], data: WindowsDataModule) -> tupl
         for name in data.subjects:
             own = ImaginedPrompts.of(data, name)
             for kind, embedded in decode(decoder, decoder.model.subject_id(name), own.responses).items():
-                against = "prompts" if kind == "text" else "pictures of the concepts"
+                against = "prompts" if kind == "text" else "pictures"
                 if kind == "text":
                     candidates = data.encoder.encode_texts(own.prompts)
                 else:
@@ -106,7 +106,7 @@ def imagined(decoders: dict[str, BrainDecoder], data: WindowsDataModule) -> tupl
                 found.setdefault((kind, against), {})[name] = (own.prompts, similarities)
         for (kind, against), subjects in found.items():
             table, null = match_statistics(subjects, seed=0)
-            decoded = f"{system}, {kind}"
+            decoded = f"{system.split(',')[0]}, {kind}"
             tables.append(table.assign(decoded=decoded, against=against))
             nulls |= {(decoded, against, who): each for (who, metric), each in null.items() if metric == TWO_WAY}
     return pd.concat(tables, ignore_index=True), nulls
@@ -125,9 +125,9 @@ def draw(tests: pd.DataFrame, target: Path) -> None:
         )
         colours = np.where(found, "#c0392b", "#777777")
         axes.scatter(100 * own["planted"], 100 * own["difference"], s=22, c=colours, zorder=2)
-        for row in own[own["planted"] > 0].itertuples():
-            place = (100 * row.planted, 100 * row.difference)
-            axes.annotate(row.network, place, xytext=(-6, 6), textcoords="offset points", fontsize=8, ha="right")
+        for number, row in enumerate(own[own["planted"] > 0].sort_values("planted").itertuples()):
+            place, beside = (100 * row.planted, 100 * row.difference), (-6, (-12, 6, 6)[number])
+            axes.annotate(row.network, place, xytext=beside, textcoords="offset points", fontsize=8, ha="right")
         axes.axhline(0, color="grey", linestyle=":")
         axes.grid(alpha=0.3)
         if test == ALONE:
