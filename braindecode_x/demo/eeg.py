@@ -47,16 +47,19 @@ class EegSettings:
         own rate.
     epochs, prior_epochs : int
         Of the trainings of ATM and of its prior.
+    prior_samples : int
+        Samples of the prior whose mean is taken.
     width, step : float
         Of the windows in which is decoded, and from one to the next, seconds.
     """
 
-    subjects: tuple[str, ...] = ("sub-01", "sub-02")
+    subjects: tuple[str, ...] = ("sub-02",)
     sfreq: float = 62.5
     repeats: Mapping[str, int] = field(default_factory=dict)
     d_model: int = 125
     epochs: int = 15
     prior_epochs: int = 8
+    prior_samples: int = 2
     width: float = 0.1
     step: float = 0.05
 
@@ -101,6 +104,7 @@ def decode_eeg(output: Path, encoder: ClipEncoder, seed: int, n_pictures: int, s
         *("--data.init_args.decoder", str(atm / "decoder"), "--data.init_args.batch_size", "256"),
         *settings.data("--data.init_args.data.init_args"),
         *("--trainer.max_epochs", str(settings.prior_epochs)),
+        *("--model.init_args.sampling.samples", str(settings.prior_samples)),
     )
     files = (atm / PREDICTIONS, likely, atm / "prior" / "prior")
     announced(["prior", *files, "--seed", str(seed)], lambda: prior(*files, seed=seed))
@@ -131,11 +135,11 @@ def show_eeg(page: Page, result: EegResult) -> None:
     """Add what was found to the page."""
     settings = result.settings
     repeats = {**SimulatedEeg.default_repeats, **settings.repeats}
-    page.heading("Simulated EEG, one ATM for all subjects")
+    page.heading("Simulated EEG, ATM")
     page.text(
-        f"{len(settings.subjects)} simulated subjects with 63 electrodes saw 1,076 pictures {repeats['train']} times "
-        f"each, and 200 pictures of concepts that no trained part knows {repeats['test']} times each. One ATM was "
-        "trained for all of them, and chosen on other, validation pictures; a diffusion prior turns what it decodes "
+        f"Simulated subjects ({', '.join(settings.subjects)}) with 63 electrodes saw 1,076 pictures {repeats['train']} "
+        f"times each, and 200 pictures of concepts that no trained part knows {repeats['test']} times each. One ATM "
+        "was trained on all of it, and chosen on other, validation pictures; a diffusion prior turns what it decodes "
         "into embeddings that pictures could have; ridge was fitted for each subject. To take minutes, this part is "
         f"small: {settings.sfreq:g} Hz, {settings.d_model} features of a token, {settings.epochs} epochs of training. "
         "atm_simulated.yaml trains on four subjects at 125 Hz, with the published width."

@@ -144,11 +144,11 @@ def _analyse(study: StudySettings, permutations: int) -> None:
 def show_whole_brain(page: Page, result: WholeBrainResult) -> None:
     """Add what was found to the page."""
     settings, cohort = result.settings, result.settings.cohort
-    people = "One simulated subject" if len(settings.subjects) == 1 else f"{len(settings.subjects)} simulated subjects"
     page.heading("Simulated whole-brain fMRI, WAVE")
     page.text(
-        f"{people} saw 1,076 pictures {settings.repeats['train']} times each, 200 pictures of concepts that no trained "
-        f"part knows {settings.repeats['test']} times each, and imagined 40 of these from their captions. Runs were "
+        f"Simulated subjects ({', '.join(settings.subjects)}) saw 1,076 pictures {settings.repeats['train']} times "
+        f"each, 200 pictures of concepts that no trained part knows {settings.repeats['test']} times each, and imagined 40 "
+        "of these from their captions. Runs were "
         f"written as 4-D images of {settings.resolution} mm in MNI space, and `preprocess fmri` made the 300 parcels "
         "of the Seitzman atlas of them. WAVE's sequence model was pre-trained on runs of other simulated people, "
         "without pictures, then aligned with pictures and captions, and chosen on other, validation pictures. To take "

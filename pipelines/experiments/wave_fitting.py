@@ -50,12 +50,13 @@ def data_of(cohort: RunsCohort, networks: list[str] | None = None, pictures: int
     return WindowsDataModule(cohort, networks=networks, standardise=False, n_training_pictures=pictures)
 
 
-def pretrained(folder: Path, seed: int) -> Path:
-    """Return the folder of the pre-trained network; it is trained when it is not there."""
+def pretrained(folder: Path, seed: int, width: int = SIZES["d_model"]) -> Path:
+    """Return the folder of the pre-trained network of so many features; it is trained when it is not there."""
+    folder = folder if width == SIZES["d_model"] else folder.with_name(f"{folder.name}, {width} features")
     if not (folder / "wave.json").is_file():
         data = PretrainingDataModule(SimulatedCorpus(seed), length=20, stride=20, seed=seed)
         with tempfile.TemporaryDirectory() as checkpoints:
-            task = PretrainingTask(**SIZES, lr=2e-3, seed=seed)
+            task = PretrainingTask(**SIZES | {"d_model": width}, lr=2e-3, seed=seed)
             fit_best(task, data, checkpoints, epochs=6, seed=seed, callbacks=(SaveDecoder(folder),))
     return folder
 
