@@ -16,8 +16,8 @@ from braindecode_x.clip import ClipEncoder
 from braindecode_x.demo.eeg import EegSettings, decode_eeg, show_eeg
 from braindecode_x.demo.fmri import decode_fmri, show_fmri
 from braindecode_x.demo.objects import rebuild_objects, show_objects
+from braindecode_x.demo.parts import Shown, run_parts
 from braindecode_x.demo.recording import decode_recording, show_recording
-from braindecode_x.demo.stages import stage
 from braindecode_x.demo.whole_brain import WholeBrainSettings, decode_whole_brain, show_whole_brain
 from braindecode_x.files import unknown_name
 from braindecode_x.metrics.evaluate import write_table
@@ -26,7 +26,6 @@ from braindecode_x.stimuli import Stimuli
 
 ALL, MINDBRIDGE, ATM, WAVE = "all", "mindbridge", "atm", "wave"
 SYSTEMS = (ALL, MINDBRIDGE, ATM, WAVE)
-Shown = tuple[pd.DataFrame, Callable[[Page], None]]  # tidy scores, and what shows them on a page
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,7 @@ def run_demo(
         "objects": Part((ALL,), partial(_objects, seed, test_pictures, training), "pictures, metrics"),
     }
     chosen = {name: part for name, part in parts.items() if system in part.systems}
-    encoder = stage("load the embedded CLIP", ClipEncoder)
-    results = {name: part.run(output / name, encoder) for name, part in chosen.items()}
+    results = run_parts({name: part.run for name, part in chosen.items()}, output)
     suffix = "" if system == ALL else f"_{system}"
     tables = [table.assign(part=name) for name, (table, _) in results.items()]
     write_table(pd.concat(tables, ignore_index=True), output / f"metrics{suffix}")
@@ -131,7 +129,7 @@ def run_demo(
             "command": "braindecode-x demo" + ("" if system == ALL else f" --system {system}"),
             "version": f"braindecode_x {__version__}, torch {torch.__version__}",
             "seed": str(seed),
-            "embedding space": str(encoder.space),
+            "embedding space": str(ClipEncoder().space),
             "time": f"{time.time() - started:.0f} s",
             "files": f"in {output}: metrics{suffix}.csv; "
             + "; ".join(f"{name}: {part.files}" for name, part in chosen.items()),

@@ -1,0 +1,70 @@
+"""Running the parts of the demonstration, two at a time."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from multiprocessing import get_context
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Console
+
+from braindecode_x.clip import ClipEncoder
+from braindecode_x.report import Page
+
+Shown = tuple[pd.DataFrame, Callable[[Page], None]]  # tidy scores, and what shows them on a page
+Run = Callable[[Path, ClipEncoder], Shown]  # takes the part's folder and the embedded CLIP
+AT_ONCE = 2  # each takes some 2.5 GB
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def run_parts(parts: Mapping[str, Run], output: Path) -> dict[str, Shown]:
+    """Run parts, each in the folder of its name; one alone here, several in processes of their own.
+
+    Two processes of one thread are faster on two cores than one of two threads, for much is too small to be shared.
+    What a part says is in ``{part}.log`` then.
+    """
+    if len(parts) == 1:
+        return {name: run(output / name, ClipEncoder()) for name, run in parts.items()}
+    console, found = Console(stderr=True), {}
+    console.print(f"{len(parts)} parts, {AT_ONCE} at a time; what they say: {output}/*.log", highlight=False)
+    output.mkdir(parents=True, exist_ok=True)
+    with _threads(max(1, (os.cpu_count() or 1) // AT_ONCE)), ProcessPoolExecutor(AT_ONCE, get_context("spawn")) as pool:
+        jobs = {pool.submit(_logged, run, output / name): name for name, run in parts.items()}
+        with console.status("running"):
+            for job in as_completed(jobs):
+                name = jobs[job]
+                try:
+                    found[name], seconds = job.result()
+                except Exception as error:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    error.add_note(f"in the part {name}; what it said is in {output / name}.log")
+                    raise
+                console.print(f"[green]done[/green] {name} ({seconds:.0f} s)", highlight=False)
+    return {name: found[name] for name in parts}
+
+
+def _logged(run: Run, folder: Path) -> tuple[Shown, float]:
+    """Run a part; what it says goes to a file. Also returns its seconds."""
+    started = time.time()
+    with open(f"{folder}.log", "w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        return run(folder, ClipEncoder()), time.time() - started
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Let processes that are started here have so many threads each."""
+    before = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, str(number)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
