@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -51,8 +52,11 @@ def run_parts(parts: Mapping[str, Run], output: Path) -> dict[str, Shown]:
 def _logged(run: Run, folder: Path) -> tuple[Shown, float]:
     """Run a part; what it says goes to a file. Also returns its seconds."""
     started = time.time()
-    with open(f"{folder}.log", "w", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
-        return run(folder, ClipEncoder()), time.time() - started
+    with open(f"{folder}.log", "w", encoding="utf-8") as log:
+        for stream in (sys.stdout, sys.stderr):  # of this process, also for loggers that took them already
+            stream.flush()
+            os.dup2(log.fileno(), stream.fileno())
+    return run(folder, ClipEncoder()), time.time() - started
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure, SubFigure
 from braindecode_x.comparison import PICTURES, SEEN
 from braindecode_x.demo.eeg import WITH_PRIOR
 from braindecode_x.files import atomic_path
+from braindecode_x.metrics.comparison import EVERYONE
 from braindecode_x.report import read_picture
 
 ROWS = {SEEN: "seen", WITH_PRIOR: "ATM and prior", "ATM": "ATM", "ridge": "ridge"}
@@ -39,8 +40,9 @@ def draw_pictures(figure: SubFigure, folder: Path) -> None:
 
 
 def draw_accuracy(axes: Axes, accuracy: pd.DataFrame) -> None:
-    """Draw accuracy over time, all subjects together, with 95% intervals and chance."""
-    shown = accuracy[(accuracy["metric"] == "top-1") & (accuracy["subject"] == "all")]
+    """Draw accuracy over time, all subjects together or the one there is, with 95% intervals and chance."""
+    subject = EVERYONE if EVERYONE in set(accuracy["subject"]) else accuracy["subject"].iloc[0]
+    shown = accuracy[(accuracy["metric"] == "top-1") & (accuracy["subject"] == subject)]
     for mode, title in MODES.items():
         own = shown[shown["mode"] == mode]
         middle = 1000 * (own["start"] + own["stop"]) / 2
