@@ -53,7 +53,7 @@ def run_demo(
     seed: int = 0,
     permutations: int = 1000,
     test_pictures: int = 25,
-    epochs: int = 10,
+    epochs: int = 15,
     eeg: EegSettings | None = None,
     whole_brain: WholeBrainSettings | None = None,
     training: Stimuli | None = None,
