@@ -64,7 +64,7 @@ def pretrained(
             [*runs, chosen_by], parcels, length=LENGTH, stride=STRIDE, held_out=[chosen_by.name], batch_size=32,
             seed=seed,
         )  # fmt: skip
-        task, save = PretrainingTask(**SIZES, seed=seed), SaveDecoder(folder)
+        task, save = PretrainingTask(**SIZES, lr=3e-3, seed=seed), SaveDecoder(folder)
         with tempfile.TemporaryDirectory() as checkpoints:
             fit_best(task, data, checkpoints, epochs=epochs, seed=seed, callbacks=(save,))
     return PretrainedWave.from_pretrained(folder).model
@@ -176,7 +176,7 @@ def decoding_rows(
             torch.manual_seed(seed)
             whole = PretrainedWave.from_pretrained(model_folder).model
             wave = whole if name == WAVE else Wave(**whole.config)
-            hits[name].append(fine_tuned(Classifier(wave), trials, epochs, lr=3e-4))
+            hits[name].append(fine_tuned(Classifier(wave), trials, epochs, lr=1e-3))
     return {
         "ridge, mean of the window": ridge_hits(trials, mean=True),
         "ridge, window": ridge_hits(trials, mean=False),
@@ -258,8 +258,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("pipelines/experiments"))
     parser.add_argument("--work", type=Path, default=Path("runs/haxby_pretraining"), help="keeps pre-trained networks")
-    parser.add_argument("--epochs", type=int, default=30, help="of pre-training")
-    parser.add_argument("--fine_tuning_epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=40, help="of pre-training")
+    parser.add_argument("--fine_tuning_epochs", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=2, help="of fine-tuning, averaged")
     parser.add_argument("--folds", type=int, default=RUNS, choices=range(2, RUNS + 1), help="the first so many")
     parser.add_argument("--seed", type=int, default=0)
