@@ -139,10 +139,11 @@ def draw(table: pd.DataFrame, target: Path) -> None:
             for device, part in own.groupby("device"):
                 name_here = "gpu_memory_gb" if name == "memory_gb" and part["gpu_memory_gb"].notna().all() else name
                 axis.plot(part[varied], part[name_here], "o-", label=device)
-            axis.set_ylim(bottom=0)
             axis.set_xlabel(f"{varied if varied == 'parcels' else 'volumes in a window'}")
             if not column:
                 axis.set_ylabel(label)
+    for axis in axes[:, 0]:  # rows share their scale, which is set when both columns are drawn
+        axis.set_ylim(bottom=0)
     for axis in axes[2]:
         axis.axhline(0.1, color="grey", linestyle=":")
         axis.set_ylim(top=max(0.15, 1.1 * table["data_wait"].max()))
@@ -161,8 +162,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--heads", type=int, default=4)
     parser.add_argument("--workers", type=int, default=1, help="processes that read ahead")
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--warm_up", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=15)
+    parser.add_argument("--warm_up", type=int, default=3)
     parser.add_argument("--only_default", action="store_true", help="measure the default size alone")
     parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
     options = parser.parse_args()
