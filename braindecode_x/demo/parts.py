@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 from rich.console import Console
+from threadpoolctl import threadpool_limits
 
 from braindecode_x.clip import ClipEncoder
 from braindecode_x.report import Page
@@ -29,12 +30,14 @@ def run_parts(parts: Mapping[str, Run], output: Path) -> dict[str, Shown]:
     Two processes of one thread are faster on two cores than one of two threads, for much is too small to be shared.
     What a part says is in ``{part}.log`` then.
     """
+    threads = max(1, (os.cpu_count() or 1) // AT_ONCE)
     if len(parts) == 1:
-        return {name: run(output / name, ClipEncoder()) for name, run in parts.items()}
+        with threadpool_limits(threads):
+            return {name: run(output / name, ClipEncoder()) for name, run in parts.items()}
     console, found = Console(stderr=True), {}
     console.print(f"{len(parts)} parts, {AT_ONCE} at a time; what they say: {output}/*.log", highlight=False)
     output.mkdir(parents=True, exist_ok=True)
-    with _threads(max(1, (os.cpu_count() or 1) // AT_ONCE)), ProcessPoolExecutor(AT_ONCE, get_context("spawn")) as pool:
+    with _threads(threads), ProcessPoolExecutor(AT_ONCE, get_context("spawn")) as pool:
         order = sorted(parts, key=lambda name: not name.startswith("simulated"))  # those take longest
         jobs = {pool.submit(_logged, parts[name], output / name): name for name in order}
         with console.status("running"):
