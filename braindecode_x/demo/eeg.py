@@ -57,11 +57,11 @@ class EegSettings:
     sfreq: float = 62.5
     repeats: Mapping[str, int] = field(default_factory=dict)
     d_model: int = 125
-    epochs: int = 15
+    epochs: int = 12
     prior_epochs: int = 8
     prior_samples: int = 2
     width: float = 0.1
-    step: float = 0.05
+    step: float = 0.1
 
     def data(self, prefix: str = "--data.init_args") -> tuple[str, ...]:
         """Return arguments of the training commands."""
