@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 # Before anything imports the libraries that read them.
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import settings
 from tiny_models.make import write_clip, write_decoder
 
+from braindecode_x.cli import main
 from braindecode_x.clip import ClipEncoder
 from braindecode_x.stimuli import ObjectStimuli
 
@@ -46,3 +48,19 @@ def tiny_clip(tmp_path_factory) -> Path:
 def tiny_decoder(tmp_path_factory, tiny_clip) -> Path:
     """Return the folder of a tiny random decoder in the space of the tiny CLIP."""
     return write_decoder(tmp_path_factory.mktemp("models") / "tiny-decoder", ClipEncoder(tiny_clip).space)
+
+
+@pytest.fixture
+def analyse_command(tmp_path, monkeypatch, capsys) -> Callable[..., str]:
+    """Return what runs ``braindecode-x analyse`` in an empty folder, and gives what it said, or its error."""
+    monkeypatch.chdir(tmp_path)
+
+    def analyse(*arguments: str, ok: bool = True) -> str:
+        if ok:
+            main(["analyse", *arguments])
+            return capsys.readouterr().out
+        with pytest.raises(SystemExit):
+            main(["analyse", *arguments])
+        return capsys.readouterr().err
+
+    return analyse

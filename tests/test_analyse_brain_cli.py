@@ -8,9 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from PIL import Image
+from quick_training import fitted_run
 from small_runs import NETWORKS, PARCELS
-
-from braindecode_x.cli import main
 
 CONFIG = """
 model:
@@ -30,26 +29,13 @@ trainer: {{default_root_dir: run, max_epochs: 2, accelerator: cpu, enable_progre
 def trained(tiny_clip, tmp_path_factory) -> Path:
     """The folder of a small sequence model's run."""
     folder = tmp_path_factory.mktemp("trained")
-    config = folder / "fit.yaml"
-    config.write_text(CONFIG.format(clip=tiny_clip))
-    main(["fit", "--config", str(config), "--trainer.default_root_dir", str(folder / "run")])
-    return folder / "run"
+    return fitted_run(CONFIG.format(clip=tiny_clip), folder)
 
 
 @pytest.fixture
-def run(trained, tmp_path, monkeypatch, capsys):
-    """Run a command in an empty folder; give what it said."""
-    monkeypatch.chdir(tmp_path)
-
-    def analyse(*arguments: str, ok: bool = True) -> str:
-        if ok:
-            main(["analyse", *arguments])
-            return capsys.readouterr().out
-        with pytest.raises(SystemExit):
-            main(["analyse", *arguments])
-        return capsys.readouterr().err
-
-    return analyse
+def run(analyse_command):
+    """Run an analysis in an empty folder; give what it said."""
+    return analyse_command
 
 
 def read(name: str) -> pd.DataFrame:

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from quick_training import fitted_run
 
-from braindecode_x.cli import main
 from braindecode_x.clip import ClipEncoder
 from braindecode_x.diffusion.prior import EmbeddingPrior, PriorNetwork, PriorSampling
 from braindecode_x.embeddings import Embeddings
@@ -32,25 +32,16 @@ trainer: {{default_root_dir: run, max_epochs: 1, limit_train_batches: 1, acceler
 def trained(tiny_clip, tmp_path_factory) -> Path:
     """The folder of a ridge decoder's run."""
     folder = tmp_path_factory.mktemp("trained")
-    config = folder / "fit.yaml"
-    config.write_text(CONFIG.format(clip=tiny_clip))
-    main(["fit", "--config", str(config), "--trainer.default_root_dir", str(folder / "run")])
-    return folder / "run"
+    return fitted_run(CONFIG.format(clip=tiny_clip), folder)
 
 
 @pytest.fixture
-def run(trained, tmp_path, monkeypatch, capsys):
-    """Run a command in an empty folder; give what it said."""
-    monkeypatch.chdir(tmp_path)
+def run(trained, analyse_command):
+    """Run an analysis of the decoder in an empty folder; give what it said."""
 
     def analyse(*arguments: str, decoder: Path | None = trained, ok: bool = True) -> str:
         given = [] if decoder is None else ["--decoder", str(decoder)]
-        if ok:
-            main(["analyse", *arguments, *given])
-            return capsys.readouterr().out
-        with pytest.raises(SystemExit):
-            main(["analyse", *arguments, *given])
-        return capsys.readouterr().err
+        return analyse_command(*arguments, *given, ok=ok)
 
     return analyse
 

@@ -26,19 +26,13 @@ QUICK = ["--permutations", "200"]
 
 
 @pytest.fixture
-def run(tiny_clip, tmp_path, monkeypatch, capsys):
+def run(tiny_clip, analyse_command):
     """Run an analysis of the small cohort's windows in an empty folder; give what it said."""
-    monkeypatch.chdir(tmp_path)
     Path("fit.yaml").write_text(CONFIG.format(clip=tiny_clip))
 
     def analyse(*arguments: str, ok: bool = True) -> str:
         given = [] if "--decoder" in arguments else ["--data", "fit.yaml"]
-        if ok:
-            main(["analyse", *arguments, *given])
-            return capsys.readouterr().out
-        with pytest.raises(SystemExit):
-            main(["analyse", *arguments, *given])
-        return capsys.readouterr().err
+        return analyse_command(*arguments, *given, ok=ok)
 
     return analyse
 

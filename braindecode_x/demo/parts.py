@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from braindecode_x.report import Page
 Shown = tuple[pd.DataFrame, Callable[[Page], None]]  # tidy scores, and what shows them on a page
 Run = Callable[[Path, ClipEncoder], Shown]  # takes the part's folder and the embedded CLIP
 AT_ONCE = 2  # each takes some 2.5 GB
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def run_parts(parts: Mapping[str, Run], output: Path) -> dict[str, Shown]:
@@ -32,14 +30,13 @@ def run_parts(parts: Mapping[str, Run], output: Path) -> dict[str, Shown]:
     """
     threads = max(1, (os.cpu_count() or 1) // AT_ONCE)
     if len(parts) == 1:
-        with threadpool_limits(threads):
-            return {name: run(output / name, ClipEncoder()) for name, run in parts.items()}
+        return {name: _run(run, output / name, threads) for name, run in parts.items()}
     console, found = Console(stderr=True), {}
     console.print(f"{len(parts)} parts, {AT_ONCE} at a time; what they say: {output}/*.log", highlight=False)
     output.mkdir(parents=True, exist_ok=True)
-    with _threads(threads), ProcessPoolExecutor(AT_ONCE, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(AT_ONCE, get_context("spawn")) as pool:
         order = sorted(parts, key=lambda name: not name.startswith("simulated"))  # those take longest
-        jobs = {pool.submit(_logged, parts[name], output / name): name for name in order}
+        jobs = {pool.submit(_logged, parts[name], output / name, threads): name for name in order}
         with console.status("running"):
             for job in as_completed(jobs):
                 name = jobs[job]
@@ -53,26 +50,17 @@ def run_parts(parts: Mapping[str, Run], output: Path) -> dict[str, Shown]:
     return {name: found[name] for name in parts}
 
 
-def _logged(run: Run, folder: Path) -> tuple[Shown, float]:
+def _run(run: Run, folder: Path, threads: int) -> Shown:
+    encoder = ClipEncoder()
+    with threadpool_limits(threads):  # of the libraries that are loaded by now
+        return run(folder, encoder)
+
+
+def _logged(run: Run, folder: Path, threads: int) -> tuple[Shown, float]:
     """Run a part; what it says goes to a file. Also returns its seconds."""
     started = time.time()
     with open(f"{folder}.log", "w", encoding="utf-8") as log:
         for stream in (sys.stdout, sys.stderr):  # of this process, also for loggers that took them already
             stream.flush()
             os.dup2(log.fileno(), stream.fileno())
-    return run(folder, ClipEncoder()), time.time() - started
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    """Let processes that are started here have so many threads each."""
-    before = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, str(number)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return _run(run, folder, threads), time.time() - started

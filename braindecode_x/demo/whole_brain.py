@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -134,7 +134,7 @@ def _analyse(study: StudySettings, permutations: int) -> None:
         lambda: analyse_networks(study, ["masked"], permutations=permutations),
     )
     announced(["analyse", "attribution", *asked], lambda: analyse_attribution(study))
-    imagined = StudySettings(study.output, study.decoder, split="imagination", seed=study.seed, overwrite=True)
+    imagined = replace(study, split="imagination")
     announced(
         ["analyse", "imagination", "--reconstructor", "embedded", *count, *asked],
         lambda: analyse_imagination(imagined, True, "2-way", permutations, "embedded", None, "embedded", 8),

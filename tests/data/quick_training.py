@@ -10,7 +10,9 @@ import torch
 import torch.multiprocessing as mp
 from lightning.pytorch.cli import LightningCLI
 
+from braindecode_x.datamodules import Batch
 from braindecode_x.datamodules.base import CohortDataModule
+from braindecode_x.lightning_cli import main
 from braindecode_x.tasks.base import RunTask
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
@@ -44,6 +46,25 @@ def decode_to_colours(data: CohortDataModule) -> None:
     mean = stimuli.pixels(8).float().mean((2, 3)) / 255
     embeddings = torch.nn.functional.pad(torch.nn.functional.normalize(mean - mean.mean(0), dim=1), (0, 5))
     data.targets = {name: (e, e) for name, e in zip(stimuli.ids, embeddings, strict=True)}
+
+
+def rows_of(batch: Batch, rows: slice) -> Batch:
+    """Take some trials of a batch with both targets."""
+    return Batch(
+        batch.brain[rows],
+        batch.subject[rows],
+        batch.stimulus[rows],
+        image_target=batch.image_target[rows],
+        text_target=batch.text_target[rows],
+    )
+
+
+def fitted_run(config: str, folder: Path) -> Path:
+    """Run ``fit`` with a configuration that is written to a folder; return that of the run."""
+    file, run = folder / "fit.yaml", folder / "run"
+    file.write_text(config)
+    main(["fit", "--config", str(file), "--trainer.default_root_dir", str(run)])
+    return run
 
 
 def built(name: str, *arguments: str) -> LightningCLI:

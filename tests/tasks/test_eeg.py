@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from quick_training import decode_to_colours, in_two_processes, trainer
+from quick_training import decode_to_colours, in_two_processes, rows_of, trainer
 from small_cohort import SmallCohort
 from small_epochs import SmallEpochs
 
@@ -151,13 +151,7 @@ class Step(torch.nn.Module):
 
 def process(rank: int, folder: str) -> None:
     whole, rows = joint_batch(), [slice(0, 5), slice(5, 8)][rank]
-    part = Batch(
-        whole.brain[rows],
-        whole.subject[rows],
-        whole.stimulus[rows],
-        image_target=whole.image_target[rows],
-        text_target=whole.text_target[rows],
-    )
+    part = rows_of(whole, rows)
     step = Step(2)
     both = torch.nn.parallel.DistributedDataParallel(step)
     loss = both(part)

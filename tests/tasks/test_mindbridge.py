@@ -6,7 +6,7 @@ import lightning as L
 import pytest
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
-from quick_training import decode_to_colours, in_two_processes, trainer
+from quick_training import decode_to_colours, in_two_processes, rows_of, trainer
 from small_cohort import SmallCohort
 
 from braindecode_x.callbacks import joined
@@ -148,13 +148,7 @@ def gradients(task: MindBridgeTask, module: torch.nn.Module) -> dict[str, torch.
 
 def worker(rank: int, folder: str) -> None:
     batch, rows = joint_batch(), [slice(0, 5), slice(5, 8)][rank]  # subject b is on the second process only
-    part = Batch(
-        batch.brain[rows],
-        batch.subject[rows],
-        batch.stimulus[rows],
-        image_target=batch.image_target[rows],
-        text_target=batch.text_target[rows],
-    )
+    part = rows_of(batch, rows)
     task = small_task()
     task._trainer = _World(2)
 
