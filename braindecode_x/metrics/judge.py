@@ -63,14 +63,15 @@ class Judge:
         self.model.eval().to(device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def features(self, images: torch.Tensor | Iterable[torch.Tensor], batch_size: int = 50) -> torch.Tensor:
+    def features(self, images: torch.Tensor | Iterable[torch.Tensor], batch_size: int | None = None) -> torch.Tensor:
         """Give the network's features: pooled before the classifier, a flattened layer, or an embedding.
 
         Parameters
         ----------
         images : torch.Tensor
             (n, 3, height, width) in [0, 1].
-        batch_size : int
+        batch_size : int, optional
+            Default 8 on a processor, whose cache does not hold more, and 64 elsewhere.
 
         Returns
         -------
@@ -85,7 +86,7 @@ class Judge:
             )
         size = (self.image_size, self.image_size)
         parts = []
-        for batch in images.split(batch_size):
+        for batch in images.split(batch_size or (8 if self.device.type == "cpu" else 64)):
             batch = F.interpolate(batch.to(self.device), size, mode=self._interpolation, antialias=True).clamp(0, 1)
             inputs = ((batch - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
             parts.append(self.model(inputs).flatten(1).float().cpu())
