@@ -23,14 +23,14 @@ AT_ONCE = 2  # each takes some 2.5 GB
 
 
 def run_parts(parts: Mapping[str, Run], output: Path) -> dict[str, Shown]:
-    """Run parts, each in the folder of its name; one alone here, several in processes of their own.
+    """Run parts, each in the folder of its name; one alone here, several in processes that share the cores.
 
-    Two processes of one thread are faster on two cores than one of two threads, for much is too small to be shared.
-    What a part says is in ``{part}.log`` then.
+    Two processes of one thread are faster on two cores than one after the other with two, for much is too small to be
+    shared. What a part says is in ``{part}.log`` then.
     """
-    threads = max(1, (os.cpu_count() or 1) // AT_ONCE)
     if len(parts) == 1:
-        return {name: _run(run, output / name, threads) for name, run in parts.items()}
+        return {name: run(output / name, ClipEncoder()) for name, run in parts.items()}
+    threads = max(1, (os.cpu_count() or 1) // AT_ONCE)
     console, found = Console(stderr=True), {}
     console.print(f"{len(parts)} parts, {AT_ONCE} at a time; what they say: {output}/*.log", highlight=False)
     output.mkdir(parents=True, exist_ok=True)
@@ -50,12 +50,6 @@ def run_parts(parts: Mapping[str, Run], output: Path) -> dict[str, Shown]:
     return {name: found[name] for name in parts}
 
 
-def _run(run: Run, folder: Path, threads: int) -> Shown:
-    encoder = ClipEncoder()
-    with threadpool_limits(threads):  # of the libraries that are loaded by now
-        return run(folder, encoder)
-
-
 def _logged(run: Run, folder: Path, threads: int) -> tuple[Shown, float]:
     """Run a part; what it says goes to a file. Also returns its seconds."""
     started = time.time()
@@ -63,4 +57,6 @@ def _logged(run: Run, folder: Path, threads: int) -> tuple[Shown, float]:
         for stream in (sys.stdout, sys.stderr):  # of this process, also for loggers that took them already
             stream.flush()
             os.dup2(log.fileno(), stream.fileno())
-    return _run(run, folder, threads), time.time() - started
+    encoder = ClipEncoder()
+    with threadpool_limits(threads):  # of the libraries that are loaded by now
+        return run(folder, encoder), time.time() - started
