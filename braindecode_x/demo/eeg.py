@@ -57,7 +57,7 @@ class EegSettings:
     sfreq: float = 62.5
     repeats: Mapping[str, int] = field(default_factory=dict)
     d_model: int = 125
-    epochs: int = 12
+    epochs: int = 18
     prior_epochs: int = 8
     prior_samples: int = 2
     width: float = 0.1

@@ -148,9 +148,8 @@ def show_whole_brain(page: Page, result: WholeBrainResult) -> None:
     page.text(
         f"Simulated subjects ({', '.join(settings.subjects)}) saw 1,076 pictures {settings.repeats['train']} times "
         f"each, 200 pictures of concepts that no trained part knows {settings.repeats['test']} times each, and "
-        "imagined 40 of these from their captions. Runs were "
-        f"written as 4-D images of {settings.resolution} mm in MNI space, and `preprocess fmri` made the 300 parcels "
-        "of the Seitzman atlas of them. WAVE's sequence model was pre-trained on runs of other simulated people, "
+        f"imagined 40 of these from their captions. Runs were written as 4-D images of {settings.resolution} mm in MNI "
+        "space; braindecode-x preprocess fmri made the 300 parcels of the Seitzman atlas of them. WAVE's sequence model was pre-trained on runs of other simulated people, "
         "without pictures, then aligned with pictures and captions, and chosen on other, validation pictures. To take "
         f"minutes, this part is small: {settings.people} people to pre-train on, {settings.epochs} epochs of "
         "alignment. wave_simulated.yaml trains on four subjects with more repeats."
