@@ -193,6 +193,7 @@ def compare(
     reconstructor: str = "embedded",
     sampling: dict[str, Any] | None = None,
     judges: list[str] = ["embedded"],  # noqa: B006 (never changed)
+    baseline: str = "ridge",
     seed: int = 0,
 ) -> None:
     """Score what decoders predicted: pictures, a table with chance, nearest, ridge and ceiling, and a page.
@@ -201,7 +202,7 @@ def compare(
     ----------
     systems
         Names with files that "predict" wrote, the first one under test, for example
-        {MindBridge: a.safetensors, ridge: b.safetensors}. Differences are to the one named ridge.
+        {MindBridge: a.safetensors, ridge: b.safetensors}.
     output
         Folder for pictures, table (comparison.csv and .parquet) and page (report.html).
     seen
@@ -218,6 +219,8 @@ def compare(
         Changes to the decoder's own sampling, for example {candidates: 1, guidance_image: 3}.
     judges
         Networks that judge pictures, by name or folder.
+    baseline
+        The system or control that the others are compared to, for example "nearest training picture".
     seed
         Of chance, of the noise and of the bootstrap.
     """
@@ -243,9 +246,10 @@ def compare(
         "reconstructor": reconstructor,
         "sampling": sampling,
         "judge": judges,
+        "baseline": baseline,
     }
     table = compare_systems(given, stimuli, output, **options, seed=seed)
-    print_comparison(table)
+    print_comparison(table, baseline=baseline)
     report(output, run)
 
 

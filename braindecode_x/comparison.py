@@ -17,7 +17,7 @@ from braindecode_x.clip import ClipEncoder, image_targets
 from braindecode_x.diffusion.reconstruct import reconstruct_file, write_png
 from braindecode_x.diffusion.reconstructor import EMBEDDED
 from braindecode_x.embeddings import Embeddings
-from braindecode_x.files import SETTINGS, atomic_path, write_json
+from braindecode_x.files import SETTINGS, atomic_path, unknown_name, write_json
 from braindecode_x.metrics.comparison import (
     BASELINE,
     Pictures,
@@ -33,6 +33,7 @@ from braindecode_x.metrics.judge import Judge
 from braindecode_x.stimuli import ObjectStimuli, Stimuli
 
 SEEN, NEAREST, CHANCE, CEILING = "seen", "nearest training picture", "chance", "ceiling"
+CONTROLS = (NEAREST, CHANCE, CEILING)
 TABLE, ABOUT, PICTURES, RETRIEVED = "comparison", "comparison.json", "pictures.csv", "retrieved.csv"
 TRIAL = ["id", "subject", "stimulus"]
 
@@ -48,6 +49,7 @@ def compare(
     encoder: ClipEncoder | None = None,
     training: Stimuli | None = None,
     targets: Embeddings | None = None,
+    baseline: str = BASELINE,
     seed: int = 0,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -64,8 +66,8 @@ def compare(
     Parameters
     ----------
     systems : mapping of str to Embeddings
-        The first is the one under test; one called ``"ridge"`` is what the others are compared to. Each index holds
-        ``subject`` and ``stimulus``, one row for a picture that a subject saw, the same rows in every system.
+        The first is the one under test. Each index holds ``subject`` and ``stimulus``, one row for a picture that a
+        subject saw, the same rows in every system.
     seen : Stimuli
         Holds these stimuli.
     output : str or Path
@@ -86,6 +88,8 @@ def compare(
         ``"train"``, where the set has splits: other splits may show what was seen in another rendering.
     targets : Embeddings, optional
         True embeddings by ``stimulus``; default those of the encoder.
+    baseline : str
+        The system or control that the others are compared to, where there is one of this name.
     seed : int
         Of the reconstructions, of chance and of the bootstrap.
     progress : bool
@@ -99,13 +103,15 @@ def compare(
     Raises
     ------
     ValueError
-        Systems of different trials or spaces, names that cannot be used, fewer than two pictures of a subject,
-        training pictures that were seen, or no embedding of a stimulus in ``targets``.
+        Systems of different trials or spaces, names that cannot be used, an unknown baseline, fewer than two pictures
+        of a subject, training pictures that were seen, or no embedding of a stimulus in ``targets``.
     KeyError
         ``seen`` lacks a stimulus.
     """
     output = Path(output)
     check_names(systems)
+    if baseline not in {BASELINE, *systems, *CONTROLS}:
+        raise unknown_name("baseline", baseline, [*systems, *CONTROLS])
     systems = same_trials(systems)
     first = next(iter(systems.values()))
     trials = first.index[TRIAL].astype(str)
@@ -138,7 +144,7 @@ def compare(
 
     subjects = trials["subject"].to_numpy()
     scores = {name: trial_scores(row, target, subjects) for name, row in rows.items()}
-    table = comparison_rows(scores, trials["stimulus"].to_numpy(), subjects, seed)
+    table = comparison_rows(scores, trials["stimulus"].to_numpy(), subjects, seed, baseline)
     pictures = {name: [row.pictures.files[i] for i in row.which] for name, row in ({SEEN: target} | rows).items()}
     write_csv(trials.assign(**pictures), output / PICTURES)
     if known is not None:
@@ -146,7 +152,7 @@ def compare(
     else:
         (output / RETRIEVED).unlink(missing_ok=True)
     write_table(table, output / TABLE)
-    write_json(output / ABOUT, facts(systems, list(rows), trials, seen, training, studio))
+    write_json(output / ABOUT, facts(systems, list(rows), trials, seen, training, studio, baseline))
     return table
 
 
@@ -198,7 +204,7 @@ class Studio:
 
 def check_names(systems: Mapping[str, Embeddings]) -> None:
     """Refuse names of systems that cannot be folders beside those of the controls."""
-    reserved = {SEEN, NEAREST, CHANCE, CEILING, *TRIAL}
+    reserved = {SEEN, *CONTROLS, *TRIAL}
     unusable = [name for name in systems if name in reserved or not name.strip(".") or Path(name).name != name]
     if unusable:
         raise ValueError(f"system {unusable[0]!r}: expected a name for a folder, other than {sorted(reserved)}")
@@ -243,6 +249,7 @@ def facts(
     seen: Stimuli,
     training: Stimuli | None,
     studio: Studio,
+    baseline: str,
 ) -> dict[str, Any]:
     """Collect what was run, for `comparison.json`."""
     first = next(iter(systems))
@@ -256,7 +263,7 @@ def facts(
         "seed": studio.seed,
         "systems": checkpoints,
         "rows": rows,
-        "baseline": BASELINE if BASELINE in systems else None,
+        "baseline": baseline if baseline in rows else None,
         "subjects": {str(name): int(count) for name, count in trials["subject"].value_counts(sort=False).items()},
         "seen": {"set": seen.name, "pictures": len(seen)},
         "training": None if training is None else {"set": training.name, "pictures": len(training)},

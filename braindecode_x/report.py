@@ -32,7 +32,7 @@ def wide_table(table: pd.DataFrame) -> pd.DataFrame:
     return wide.loc[table["system"].unique(), table["metric"].unique()].fillna("")
 
 
-def comparison_table(table: pd.DataFrame, subject: str = "all") -> pd.DataFrame:
+def comparison_table(table: pd.DataFrame, subject: str = "all", baseline: str = "ridge") -> pd.DataFrame:
     """Turn what `compare` returned into one row a metric, one column a system, as text.
 
     Parameters
@@ -40,11 +40,13 @@ def comparison_table(table: pd.DataFrame, subject: str = "all") -> pd.DataFrame:
     table : pandas.DataFrame
     subject : str
         A subject's name, or ``"all"``.
+    baseline : str
+        What the table's differences are to.
 
     Returns
     -------
     pandas.DataFrame
-        The last column is the paired difference of the first system to ridge, where there is a ridge.
+        The last column is the paired difference of the first system to the baseline, where there is one.
 
     Raises
     ------
@@ -58,7 +60,7 @@ def comparison_table(table: pd.DataFrame, subject: str = "all") -> pd.DataFrame:
     first = chosen[chosen["system"] == chosen["system"].iloc[0]]
     if first["difference"].notna().any():
         columns = ["metric", "difference", "difference_low", "difference_high"]
-        wide[f"{first['system'].iloc[0]} - ridge"] = [
+        wide[f"{first['system'].iloc[0]} - {baseline}"] = [
             _cell(metric, value, low, high, "+") for metric, value, low, high in first[columns].itertuples(index=False)
         ]
     wide.index = pd.Index([_with_direction(metric) for metric in wide.index], name=f"n = {chosen['n'].iloc[0]}")
@@ -78,11 +80,11 @@ def print_table(table: pd.DataFrame) -> None:
     _print(wide, f"n = {table['n'].iloc[0]}, 95% intervals", "system", Console())
 
 
-def print_comparison(table: pd.DataFrame, subject: str = "all") -> None:
+def print_comparison(table: pd.DataFrame, subject: str = "all", baseline: str = "ridge") -> None:
     """Print `comparison_table` to the terminal."""
     console = Console()
     console = console if console.is_terminal else Console(width=max(console.width, WIDE))
-    wide = comparison_table(table, subject)
+    wide = comparison_table(table, subject, baseline)
     _print(wide, f"subject {subject}, {wide.index.name}, 95% intervals", "metric", console)
 
 

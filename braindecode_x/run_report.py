@@ -158,10 +158,11 @@ def _tables(page: Page, table: pd.DataFrame, about: dict[str, Any]) -> None:
         "two-way, in half. A judge is a network that took no part in decoding."
     )
     page.facts({name: what for name, what in EXPLAINED.items() if name in about["rows"]})
-    subjects, together = list(about["subjects"]), comparison_table(table, EVERYONE)
+    baseline = about["baseline"] or "none"
+    subjects, together = list(about["subjects"]), comparison_table(table, EVERYONE, baseline)
     page.table(breakable(together), f"All subjects together ({', '.join(subjects)})")
     if len(subjects) > 1:
-        each = {subject: comparison_table(table, subject) for subject in subjects}
+        each = {subject: comparison_table(table, subject, baseline) for subject in subjects}
         first = together.index[0]
         lines = pd.DataFrame({subject: own.loc[first] for subject, own in each.items()}).T
         page.table(breakable(lines), f"Subject by subject: {first}")

@@ -176,3 +176,16 @@ def test_training_pictures_must_not_have_been_seen(systems, seen, options, tmp_p
 def test_stimuli_must_be_known(systems, seen, options, tmp_path):
     with pytest.raises(KeyError, match="has no"):
         compare(systems, seen.subset(ids=seen.ids[1:]), tmp_path, **options)
+
+
+def test_differences_are_to_the_baseline_that_is_asked_for(systems, seen, options, tmp_path):
+    table = compare(systems, seen, tmp_path, baseline="nearest training picture", **options)
+    own = table[(table["subject"] == "all") & (table["metric"] == "PixCorr")].set_index("system")
+    assert own["difference"].isna().tolist() == [name == "nearest training picture" for name in own.index]
+    expected = own["value"] - own.loc["nearest training picture", "value"]
+    assert own["difference"].drop("nearest training picture").tolist() == pytest.approx(
+        expected[expected != 0].tolist()
+    )
+    assert json.loads((tmp_path / "comparison.json").read_text())["baseline"] == "nearest training picture"
+    with pytest.raises(ValueError, match=r"baseline.*'nearest'.*nearest training picture"):
+        compare(systems, seen, tmp_path, baseline="nearest", **options)
