@@ -40,11 +40,7 @@ CHOSEN_ON = ("sub-01", "sub-04")
 GUIDANCES = (2.0, 5.0)
 SAMPLES = 8  # of the prior, averaged
 PLAIN = "plain"
-SAMPLINGS: dict[str, dict[str, Any] | None] = {
-    PLAIN: None,
-    "guided": {"clip_guidance": 1},
-    "guided, best of 4": {"clip_guidance": 1, "candidates": 4},
-}
+SAMPLINGS: dict[str, dict[str, Any] | None] = {PLAIN: None, "guided by CLIP": {"clip_guidance": 1}}
 CHOSEN_BY = "embedded judge, two-way"
 DRAWN = (CHOSEN_BY, "embedded judge, 50-way", "embedded judge, 200-way", "PixCorr")
 SYSTEMS = (WITH_PRIOR, MINDBRIDGE, RIDGE, NEAREST, CHANCE, CEILING)
