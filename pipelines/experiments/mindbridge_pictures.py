@@ -6,11 +6,11 @@
     python pipelines/experiments/mindbridge_pictures.py
 
 MindBridge's embeddings of six simulated subjects go to the embedded decoder as they are, or by way of the prior. How
-the prior is sampled, and then how pictures are (plain, guided by CLIP, the best of several guided candidates), is
-chosen by the judge on the validation pictures of two subjects. The test pictures of all six are reconstructed plainly,
-beside ridge and the controls of `compare`, and those of the prior's embeddings in the way that was chosen; differences
-are to the nearest training picture. Writes ``mindbridge_pictures.csv`` (both splits) and ``mindbridge_pictures.png``.
-Pictures are kept in ``--work``, so a run that was cut goes on.
+the prior is sampled, and then how pictures are (plainly, or guided by CLIP), is chosen by the judge on the validation
+pictures of two subjects. The test pictures of all six are reconstructed plainly, beside ridge and the controls of
+`compare`, and those of the prior's embeddings in the way that was chosen; differences are to the nearest training
+picture. Writes ``mindbridge_pictures.csv`` (both splits) and ``mindbridge_pictures.png``. Pictures are kept in
+``--work``, so a run that was cut goes on.
 """
 
 from __future__ import annotations
