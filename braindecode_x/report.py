@@ -261,9 +261,9 @@ table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular
 caption { text-align: left; color: #46506a; padding-bottom: .3rem }
 th, td { padding: .35rem .7rem; border-bottom: 1px solid #e3e7ef; text-align: right; font-size: .9rem }
 tbody th, thead th:first-child { text-align: left; font-weight: 600 }
-tbody th { white-space: nowrap }
+tbody th { min-width: 7rem }
 .grid th, .grid td { padding: .15rem .2rem; border: 0; text-align: center; font-size: .8rem }
-.grid tbody th { text-align: right; padding-right: .6rem; max-width: 12rem; white-space: normal }
+.grid tbody th { text-align: right; padding-right: .6rem; max-width: 12rem }
 .grid img { width: 72px; height: 72px; display: block; border: 1px solid #e3e7ef; border-radius: 4px }
 .plot { max-width: 100% }
 .view { width: 100%; height: 34rem; border: 0 }
