@@ -91,7 +91,7 @@ def best(table: pd.DataFrame, column: str) -> str:
 def draw(table: pd.DataFrame, target: Path) -> None:
     """Draw test scores with intervals: a row a system, a colour a way of sampling."""
     shown = table[(table["split"] == "test") & (table["subject"] == EVERYONE)]
-    figure, panels = plt.subplots(1, len(DRAWN), figsize=(13, 3.2), layout="constrained", sharey=True)
+    figure, panels = plt.subplots(1, len(DRAWN), figsize=(13, 3.5), layout="constrained", sharey=True)
     systems = [name for name in SYSTEMS if name in set(shown["system"])][::-1]
     for axes, metric in zip(panels, DRAWN, strict=True):
         for offset, (sampling, rows) in enumerate(shown[shown["metric"] == metric].groupby("sampling", sort=False)):
@@ -103,7 +103,8 @@ def draw(table: pd.DataFrame, target: Path) -> None:
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(systems)), systems)
-    panels[-1].legend(fontsize="small", loc="lower right")
+    shown_by = panels[0].get_legend_handles_labels()
+    figure.legend(*shown_by, loc="outside lower center", ncols=len(SAMPLINGS), frameon=False)
     with atomic_path(target) as temporary:
         figure.savefig(temporary, dpi=130)
     plt.close(figure)
