@@ -11,7 +11,10 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SETTINGS = "settings.json"
 
@@ -81,6 +84,15 @@ def write_text(target: str | Path, text: str) -> None:
 def write_json(target: str | Path, content: Any) -> None:
     """Write a JSON file atomically, indented."""
     write_text(target, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_figure(figure: Figure, target: str | Path, dpi: int = 130) -> None:
+    """Write a matplotlib figure atomically, and close it."""
+    import matplotlib.pyplot as plt  # most users of this module draw nothing
+
+    with atomic_path(target) as temporary:
+        figure.savefig(temporary, dpi=dpi)
+    plt.close(figure)
 
 
 def read_json(source: str | Path) -> Any:

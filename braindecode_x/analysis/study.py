@@ -23,7 +23,7 @@ from braindecode_x.datamodules.epochs import EpochsDataModule
 from braindecode_x.datamodules.predicted import matched_decoder
 from braindecode_x.datamodules.windows import WindowsDataModule
 from braindecode_x.decoder import CONFIG, BrainDecoder
-from braindecode_x.files import atomic_path, claim_folder, file_hash, read_json
+from braindecode_x.files import claim_folder, file_hash, read_json, write_figure
 from braindecode_x.lightning_cli import CONFIG as RUN_CONFIG
 from braindecode_x.lightning_cli import refuse_damaged
 from braindecode_x.run_report import read_csv
@@ -86,8 +86,7 @@ class Study:
 
     def draw(self, name: str, figure: Figure) -> None:
         """Write a figure."""
-        with atomic_path(self.folder / f"{name}.png") as temporary:
-            figure.savefig(temporary, dpi=150)
+        write_figure(figure, self.folder / f"{name}.png", dpi=150)
 
     def say(self, table: pd.DataFrame) -> None:
         """Print a table and where everything is."""

@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
+from braindecode_x.batches import pictures_at_once
 from braindecode_x.clip.spaces import EmbeddingSpace
 from braindecode_x.files import file_hash, unknown_name
 from braindecode_x.resources import asset
 
 EMBEDDED = "embedded"
-_CPU_BATCH = 8  # more at once do not fit into a processor's cache: with 64 convolutions take twice as long
 _WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 
 
@@ -113,9 +113,7 @@ class ClipEncoder:
         return self._embed((pixels - mean) / std)
 
     def _embed(self, pixels: torch.Tensor) -> torch.Tensor:
-        parts = pixels.contiguous(memory_format=torch.channels_last).split(
-            _CPU_BATCH if self.device.type == "cpu" else len(pixels)
-        )
+        parts = pixels.contiguous(memory_format=torch.channels_last).split(pictures_at_once(self.device))
         return F.normalize(torch.cat([self.model.encode_image(part) for part in parts]).float(), dim=-1)
 
     @torch.inference_mode()

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from braindecode_x.batches import pictures_at_once
 from braindecode_x.files import read_json, unknown_name
 from braindecode_x.metrics.judge_networks import NETWORKS, load_network
 from braindecode_x.resources import asset
@@ -71,7 +72,7 @@ class Judge:
         images : torch.Tensor
             (n, 3, height, width) in [0, 1].
         batch_size : int, optional
-            Default 8 on a processor, whose cache does not hold more, and 64 elsewhere.
+            Default `pictures_at_once`.
 
         Returns
         -------
@@ -86,7 +87,7 @@ class Judge:
             )
         size = (self.image_size, self.image_size)
         parts = []
-        for batch in images.split(batch_size or (8 if self.device.type == "cpu" else 64)):
+        for batch in images.split(batch_size or pictures_at_once(self.device)):
             batch = F.interpolate(batch.to(self.device), size, mode=self._interpolation, antialias=True).clamp(0, 1)
             inputs = ((batch - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
             parts.append(self.model(inputs).flatten(1).float().cpu())

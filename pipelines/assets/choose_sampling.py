@@ -26,7 +26,7 @@ from braindecode_x.clip import ClipEncoder, image_targets
 from braindecode_x.diffusion import Conditions
 from braindecode_x.diffusion.latent import LatentReconstructor, Sampling
 from braindecode_x.diffusion.reranking import most_similar
-from braindecode_x.files import atomic_path, write_json, write_text
+from braindecode_x.files import write_figure, write_json, write_text
 from braindecode_x.metrics.evaluate import mean_picture
 from braindecode_x.metrics.identification import centred_unit
 from braindecode_x.metrics.image_quality import pixcorr
@@ -129,9 +129,7 @@ def draw(table: pd.DataFrame, chosen: pd.Series, mean_pixcorr: float, target: Pa
         axes.grid(alpha=0.3)
     panels[2].axhline(mean_pixcorr, color="grey", linestyle="--", label="mean picture")
     panels[2].legend(fontsize=8)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
-    plt.close(figure)
+    write_figure(figure, target)
 
 
 def main() -> None:

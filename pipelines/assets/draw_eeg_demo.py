@@ -18,7 +18,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from braindecode_x.comparison import PICTURES, SEEN
 from braindecode_x.demo.eeg import WITH_PRIOR
-from braindecode_x.files import atomic_path
+from braindecode_x.files import write_figure
 from braindecode_x.metrics.comparison import EVERYONE
 from braindecode_x.report import read_picture
 
@@ -65,8 +65,7 @@ def main() -> None:
     draw_pictures(left, folder / "comparison")
     axes = right.add_axes((0.2, 0.17, 0.76, 0.74))
     draw_accuracy(axes, pd.read_csv(folder / "analysis" / "windows" / "accuracy.csv"))
-    with atomic_path(arguments.target) as temporary:
-        figure.savefig(temporary, dpi=110)
+    write_figure(figure, arguments.target, dpi=110)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import numpy as np
 from braindecode_x.datasets.simulated_eeg import SimulatedEeg, SimulatedMeg, SimulatedRecording
 from braindecode_x.datasets.simulated_sources import SOURCES
 from braindecode_x.datasets.things_channels import REGIONS, channel_region
-from braindecode_x.files import atomic_path
+from braindecode_x.files import write_figure
 from braindecode_x.stimuli import ObjectStimuli
 
 UNITS = {"EEG": (1e6, "µV"), "MEG": (1e15, "fT")}
@@ -103,8 +103,7 @@ def main() -> None:
         draw_spectrum(figure.add_subplot(last[2 * number]), subject, kind)
         draw_information(figure.add_subplot(last[2 * number + 1]), subject, kind)
     figure.legend(*figure.axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
-    with atomic_path(arguments.target) as temporary:
-        figure.savefig(temporary, dpi=90)
+    write_figure(figure, arguments.target, dpi=90)
 
 
 if __name__ == "__main__":

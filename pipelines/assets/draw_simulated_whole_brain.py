@@ -21,7 +21,7 @@ from scipy.signal import welch
 
 from braindecode_x.datasets.simulated_networks import IMAGINED, NETWORKS, SEEN
 from braindecode_x.datasets.simulated_whole_brain import MeasuredRun, SimulatedWholeBrain
-from braindecode_x.files import atomic_path
+from braindecode_x.files import write_figure
 from braindecode_x.stimuli import ObjectStimuli
 
 COLOURS = {"Visual": "#4477aa", "DorsalAttention": "#228833", "DefaultMode": "#ee6677", "SomatomotorDorsal": "#bbbbbb"}
@@ -120,8 +120,7 @@ def main() -> None:
     figure.axes[-1].legend(frameon=False, fontsize=8)
     draw_spectrum(figure.add_axes((0.73, 0.36, 0.24, 0.24)), cohort)
     draw_course(figure.add_axes((0.07, 0.06, 0.75, 0.21)), cohort, runs[0])
-    with atomic_path(arguments.target) as temporary:
-        figure.savefig(temporary, dpi=90)
+    write_figure(figure, arguments.target, dpi=90)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from braindecode_x.clip import ClipEncoder, image_targets, text_targets
 from braindecode_x.diffusion import Conditions, Reconstructor
 from braindecode_x.diffusion.latent import LatentReconstructor
 from braindecode_x.diffusion.reranking import most_similar
-from braindecode_x.files import atomic_path
+from braindecode_x.files import atomic_path, write_figure
 from braindecode_x.metrics.evaluate import baselines, score_table
 from braindecode_x.metrics.judge import Judge
 from braindecode_x.metrics.significance import bootstrap_interval
@@ -83,9 +83,7 @@ def draw(shown: dict[str, torch.Tensor], target: Path, rows: int = 4, columns: i
                 axes.spines[:].set_edgecolor("#dddddd")
             panels[height * row + offset, 0].set_ylabel(label, fontsize=8)
     figure.subplots_adjust(0.03, 0.01, 0.995, 0.99, 0.06, 0.06)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=120)
-    plt.close(figure)
+    write_figure(figure, target, dpi=120)
 
 
 def main() -> None:

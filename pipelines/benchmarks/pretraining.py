@@ -35,7 +35,7 @@ from fitting import Rows
 from braindecode_x.datamodules import PretrainingDataModule
 from braindecode_x.datasets.bold_shards import write_shard
 from braindecode_x.datasets.runs import ParcelRun
-from braindecode_x.files import atomic_path
+from braindecode_x.files import write_figure
 from braindecode_x.tasks.pretraining import PretrainingTask
 
 DEFAULT = {"parcels": 300, "length": 50}
@@ -148,8 +148,7 @@ def draw(table: pd.DataFrame, target: Path) -> None:
         axis.axhline(0.1, color="grey", linestyle=":")
         axis.set_ylim(top=max(0.15, 1.1 * table["data_wait"].max()))
     axes[0, 0].legend()
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
+    write_figure(figure, target)
 
 
 def main() -> None:

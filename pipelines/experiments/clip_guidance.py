@@ -21,7 +21,7 @@ from fitting import Rows
 from tqdm import tqdm
 
 from braindecode_x.diffusion.latent import LatentReconstructor
-from braindecode_x.files import atomic_path
+from braindecode_x.files import write_figure
 from braindecode_x.resources import asset
 
 sys.path.append(str(Path(__file__).parents[1] / "assets"))
@@ -43,9 +43,7 @@ def draw(table: pd.DataFrame, mean_pixcorr: float, target: Path) -> None:
         axes.grid(alpha=0.3)
     panels[2].axhline(mean_pixcorr, color="grey", linestyle="--", label="mean picture")
     panels[2].legend(fontsize=8)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
-    plt.close(figure)
+    write_figure(figure, target)
 
 
 def main() -> None:

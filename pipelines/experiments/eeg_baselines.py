@@ -47,7 +47,7 @@ from fitting import Rows
 
 from braindecode_x.analysis.parts import labelled
 from braindecode_x.datamodules import EpochsDataModule
-from braindecode_x.files import atomic_path
+from braindecode_x.files import atomic_path, write_figure
 from braindecode_x.metrics.comparison import EVERYONE, comparison_rows
 from braindecode_x.metrics.retrieval import k_way_accuracy, top_k
 from braindecode_x.models.eeg import ENCODERS, EegDecoder
@@ -239,9 +239,7 @@ def draw(runs: pd.DataFrame, table: pd.DataFrame, target: Path) -> None:
     for each in axes:
         each.grid(alpha=0.3)
         each.spines[["top", "right"]].set_visible(False)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
-    plt.close(figure)
+    write_figure(figure, target)
 
 
 def draw_accuracies(axes: plt.Axes, shown: pd.DataFrame) -> None:

@@ -37,7 +37,7 @@ from braindecode_x.datamodules import EpochsDataModule, PredictedEmbeddings
 from braindecode_x.diffusion.prior import EmbeddingPrior
 from braindecode_x.diffusion.reconstruct import reconstruct_file
 from braindecode_x.embeddings import Embeddings
-from braindecode_x.files import atomic_path
+from braindecode_x.files import atomic_path, write_figure
 from braindecode_x.metrics.comparison import EVERYONE, Pictures, Row, comparison_rows, deal, trial_scores
 from braindecode_x.metrics.evaluate import read_reconstructions
 from braindecode_x.metrics.judge import Judge
@@ -220,9 +220,7 @@ def draw(table: pd.DataFrame, target: Path) -> None:
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(systems)), systems)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
-    plt.close(figure)
+    write_figure(figure, target)
 
 
 def draw_pictures(studio: Studio, rows: Mapping[str, Row], target: Path) -> None:
@@ -235,9 +233,7 @@ def draw_pictures(studio: Studio, rows: Mapping[str, Row], target: Path) -> None
             axes.set(xticks=[], yticks=[])
             axes.spines[:].set_visible(False)
         axes_row[0].set_ylabel(name, rotation=0, ha="right", va="center", size="small")
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=110)
-    plt.close(figure)
+    write_figure(figure, target, dpi=110)
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ from braindecode_x.analysis.time_windows import (
 from braindecode_x.datamodules import EpochsDataModule
 from braindecode_x.datamodules.predicted import matched_decoder
 from braindecode_x.datasets.simulated_sources import SOURCES
-from braindecode_x.files import atomic_path
+from braindecode_x.files import atomic_path, write_figure
 from braindecode_x.metrics.comparison import EVERYONE
 
 MODES = ("retrained", "masked")
@@ -58,8 +58,7 @@ def write(table: pd.DataFrame, target: Path) -> None:
 
 
 def draw(figure: Figure, target: Path) -> None:
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
+    write_figure(figure, target)
 
 
 def compare_to_truth(accuracy: pd.DataFrame, regions: pd.DataFrame, truth: pd.DataFrame) -> None:

@@ -35,7 +35,7 @@ from braindecode_x.datamodules import PretrainingDataModule
 from braindecode_x.datasets.haxby_runs import HaxbyWholeBrain
 from braindecode_x.datasets.parcels import Parcels
 from braindecode_x.datasets.runs import ParcelRun
-from braindecode_x.files import atomic_path
+from braindecode_x.files import write_figure
 from braindecode_x.metrics.significance import bootstrap_interval
 from braindecode_x.models.pretrained_wave import CONFIG, PretrainedWave
 from braindecode_x.models.wave import Wave, window_seconds
@@ -249,8 +249,7 @@ def draw(table: pd.DataFrame, target: Path) -> None:
     axes[1].axvline(1 / CATEGORIES, color="grey", linestyle=":")
     axes[1].set_xlim(left=0)
     axes[1].set_title("Categories of held-out blocks (dotted: chance)")
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
+    write_figure(figure, target)
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from fitting import fit_best
 from braindecode_x.callbacks import SaveDecoder
 from braindecode_x.datamodules import BetasDataModule
 from braindecode_x.datasets import SimulatedFmri
-from braindecode_x.files import atomic_path
+from braindecode_x.files import atomic_path, write_figure
 from braindecode_x.tasks import EmbeddingTask, MindBridgeTask, RidgeTask
 
 HELD_OUT, ALL = "sub-06", 1076
@@ -115,9 +115,7 @@ def draw(rows: pd.DataFrame, target: Path) -> None:
         axes.grid(axis="y", alpha=0.3)
         axes.set_ylim(0, axes.get_ylim()[1] * 1.12)  # room for the legend
         axes.legend(title="", fontsize=9, ncols=3, loc="upper center" if axes is left else "upper left")
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
-    plt.close(figure)
+    write_figure(figure, target)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from braindecode_x.datamodules import BetasDataModule, PredictedEmbeddings
 from braindecode_x.datasets import SimulatedFmri
 from braindecode_x.diffusion.prior import EmbeddingPrior
 from braindecode_x.embeddings import Embeddings
-from braindecode_x.files import atomic_path
+from braindecode_x.files import atomic_path, write_figure
 from braindecode_x.metrics.comparison import EVERYONE
 from braindecode_x.stimuli import ObjectStimuli
 
@@ -105,9 +105,7 @@ def draw(table: pd.DataFrame, target: Path) -> None:
     panels[0].set_yticks(range(len(systems)), systems)
     shown_by = panels[0].get_legend_handles_labels()
     figure.legend(*shown_by, loc="outside lower center", ncols=len(SAMPLINGS), frameon=False)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
-    plt.close(figure)
+    write_figure(figure, target)
 
 
 def main() -> None:

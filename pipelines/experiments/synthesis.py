@@ -16,7 +16,7 @@ from braindecode_x.analysis.synthesis import synthesis_figure, synthesise_cohort
 from braindecode_x.datamodules import BetasDataModule
 from braindecode_x.datasets import SimulatedFmri
 from braindecode_x.decoder import BrainDecoder
-from braindecode_x.files import atomic_path
+from braindecode_x.files import atomic_path, write_figure
 
 
 def main() -> None:
@@ -29,8 +29,7 @@ def main() -> None:
     table = synthesise_cohort(decoder, BetasDataModule(SimulatedFmri(), decoder.subjects), seed=arguments.seed)
     with atomic_path(arguments.output / "synthesis.csv") as temporary:
         table.to_csv(temporary, index=False, float_format="%.4g")
-    with atomic_path(arguments.output / "synthesis.png") as temporary:
-        synthesis_figure(table).savefig(temporary, dpi=130)
+    write_figure(synthesis_figure(table), arguments.output / "synthesis.png")
     pairs = (table["source"] == table["target"]).map({True: "rebuilt from itself", False: "from another subject"})
     print(
         table.groupby(["correlation", pairs])[["value", "control", "difference"]].mean().to_string(float_format="%.3f")

@@ -33,7 +33,7 @@ from braindecode_x.analysis.semantic_plots import permutation_figure
 from braindecode_x.datamodules import WindowsDataModule
 from braindecode_x.datasets.simulated_networks import SEMANTIC, VISUAL
 from braindecode_x.decoder import BrainDecoder
-from braindecode_x.files import atomic_path
+from braindecode_x.files import atomic_path, write_figure
 
 SYSTEMS = (WAVE, MLP, RIDGE)
 TWO_WAY = "2-way"
@@ -137,9 +137,7 @@ def draw(tests: pd.DataFrame, target: Path) -> None:
     panels[0, 0].set_ylabel("alone: two-way accuracy above chance (points)")
     panels[1, 0].set_ylabel("left out: two-way accuracy lost (points)")
     figure.suptitle("Networks of the simulated brains (red: corrected p < 0.05)")
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
-    plt.close(figure)
+    write_figure(figure, target)
 
 
 def main() -> None:
@@ -172,8 +170,7 @@ def main() -> None:
     print(agreement(tests).to_string(index=False, float_format="%.3f"))
     print(statistics[statistics["subject"] == "all"].to_string(index=False, float_format="%.3f"))
     draw(tests, output / "wave_networks.png")
-    with atomic_path(output / "wave_imagination.png") as temporary:
-        permutation_figure(statistics, nulls, TWO_WAY).savefig(temporary, dpi=130)
+    write_figure(permutation_figure(statistics, nulls, TWO_WAY), output / "wave_imagination.png")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from wave_fitting import (
     test_ranks,
 )
 
-from braindecode_x.files import atomic_path
+from braindecode_x.files import atomic_path, write_figure
 from braindecode_x.metrics.significance import bootstrap_difference, bootstrap_interval
 
 AMOUNTS = (108, 269, 538, ALL)
@@ -119,9 +119,7 @@ def draw(table: pd.DataFrame, target: Path) -> None:
         axes.set_ylim(0)
         axes.grid(axis="y", alpha=0.3)
         axes.legend(fontsize=9)
-    with atomic_path(target) as temporary:
-        figure.savefig(temporary, dpi=130)
-    plt.close(figure)
+    write_figure(figure, target)
 
 
 def _bars(axes: plt.Axes, at: object, own: pd.DataFrame, **options: object) -> None:
